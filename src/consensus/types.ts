@@ -1,0 +1,77 @@
+/**
+ * What the rest of the product sees of consensus: propose bytes, read at a safe point, follow who
+ * leads. Any node takes any request; a follower forwards to the leader over the mesh.
+ */
+import type { ConfState, LogIndex, NodeId, ProgressStatus, Role, Term } from '../../raft/types.ts';
+
+/** One committed entry, as the state machine gets it. */
+export type CommittedEntry = {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly data: Uint8Array;
+};
+
+/**
+ * The replicated state machine. `apply` is deterministic: no clock, no randomness, no I/O. Results
+ * must survive msgpack (plain objects, numbers, strings, Uint8Array), since they travel to the
+ * proposing node.
+ */
+export interface StateMachine {
+  /** Applies in order and returns one result per entry. Never throws for bad input: that is a result. */
+  apply(entries: readonly CommittedEntry[]): unknown[];
+  /** An immutable view of the state as of the last apply, to stream while later entries apply. */
+  snapshot(): SnapshotSource;
+  /** Replaces the whole state by a snapshot's stream. */
+  restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
+}
+
+export interface SnapshotSource {
+  chunks(): AsyncIterable<Uint8Array>;
+  release(): void;
+}
+
+export type ProposeResult =
+  | { readonly kind: 'applied'; readonly index: LogIndex; readonly result: unknown }
+  /** Certainly without effect; may be tried again. */
+  | { readonly kind: 'dropped'; readonly reason: string }
+  /** May or may not have taken effect. */
+  | { readonly kind: 'unknown'; readonly reason: string };
+
+export type ConsensusStatus = {
+  readonly nodeId: NodeId;
+  readonly role: Role;
+  readonly term: Term;
+  readonly leader: NodeId | undefined;
+  readonly commit: LogIndex;
+  readonly applied: LogIndex;
+  readonly confState: ConfState;
+  readonly progress: readonly ProgressStatus[];
+};
+
+export type LeadershipEvent =
+  /** This node leads `term`, and has applied everything of earlier terms. */
+  | { readonly kind: 'gained'; readonly term: Term }
+  | { readonly kind: 'lost'; readonly term: Term };
+
+export interface Consensus {
+  readonly nodeId: NodeId;
+  /**
+   * Proposes through whoever leads; waits for a leader until `deadlineMs` (default 5000) has passed.
+   * Applied means applied on the leader.
+   */
+  propose(data: Uint8Array, options?: ProposeOptions): Promise<ProposeResult>;
+  /** Resolves when local state is at least as new as every write acknowledged before the call. Rejects with no-leader. */
+  readBarrier(options?: { readonly deadlineMs?: number; readonly signal?: AbortSignal }): Promise<void>;
+  status(): ConsensusStatus;
+  /** Called at once with the current state if leading. Returns an unsubscribe function. */
+  onLeadership(listener: (event: LeadershipEvent) => void): () => void;
+  /** Hands leadership to the most up-to-date voter; resolves when done or rejects at the deadline. */
+  transferLeadership(target?: NodeId): Promise<void>;
+  /** Adds a member as learner (promotion to voter follows by itself when it has caught up), or removes one. */
+  addMember(node: NodeId): Promise<void>;
+  removeMember(node: NodeId): Promise<void>;
+  /** Stops without handing over. Containers and other nodes go on. */
+  stop(): Promise<void>;
+}
+
+export type ProposeOptions = { readonly deadlineMs?: number; readonly signal?: AbortSignal };

@@ -1,0 +1,122 @@
+/**
+ * The replicated object store's vocabulary. Keys are `/<group>/<resource>/<namespace>/<name>` (the
+ * core group is `core`, cluster-scoped objects have an empty namespace: `/core/nodes//node1`). Keys under
+ * `/skein/` are internal and never served. Each applied write gets one cluster-wide revision, the
+ * resourceVersion of Kubernetes. A value is the JSON text that clients get, held as bytes.
+ */
+
+export type Revision = number & { readonly __brand: 'Revision' };
+export type Key = string;
+
+/** One object at one revision. Immutable; shared by every reader of the process. */
+export interface StoredObject {
+  readonly key: Key;
+  /** Revision of the write that made this version. */
+  readonly revision: Revision;
+  /** Revision at which the key came to be. */
+  readonly createRevision: Revision;
+  /** The JSON text, resourceVersion included. Never modified. */
+  readonly bytes: Buffer;
+  /** Byte offset of the resourceVersion's digits; -1 when the value has none (internal keys). */
+  readonly revisionOffset: number;
+  /** Parsed lazily, once per process, and frozen in spirit: callers must not modify it. */
+  readonly object: unknown;
+}
+
+/** A condition checked at apply, before any operation of the transaction takes effect. */
+export type Check =
+  | { readonly key: Key; readonly is: 'absent' }
+  | { readonly key: Key; readonly is: 'present' }
+  | { readonly key: Key; readonly is: 'at'; readonly revision: Revision };
+
+/**
+ * A put's value is JSON whose `metadata.resourceVersion` is the empty string; `revisionOffset` is the byte
+ * offset between its two quotes, where apply splices the revision's digits in (-1: nothing to splice).
+ */
+export type Operation =
+  | { readonly op: 'put'; readonly key: Key; readonly value: Uint8Array; readonly revisionOffset: number }
+  | { readonly op: 'delete'; readonly key: Key };
+
+export type Transaction = {
+  readonly checks: readonly Check[];
+  readonly operations: readonly Operation[];
+  /** Refused at apply unless `term` is the newest that claimed the fence `name`. */
+  readonly fence?: { readonly name: string; readonly term: number };
+};
+
+export type TransactionResult =
+  | { readonly kind: 'committed'; readonly revision: Revision }
+  /** The first check that failed, with the revision found there (0: absent). */
+  | { readonly kind: 'conflict'; readonly key: Key; readonly found: Revision | 0 }
+  | { readonly kind: 'fenced'; readonly newestTerm: number };
+
+export type StoreEvent =
+  | { readonly type: 'put'; readonly object: StoredObject; readonly previous: StoredObject | undefined }
+  /** `object` is the last state with the revision of its deletion spliced in. */
+  | { readonly type: 'delete'; readonly object: StoredObject; readonly previous: StoredObject };
+
+export type ListOptions = {
+  /** Resume behind this key. */
+  readonly after?: Key;
+  /** Most objects; default all. */
+  readonly limit?: number;
+  /** State as of this revision; must lie in the history window. Default: newest. */
+  readonly atRevision?: Revision;
+};
+
+export type ListResult =
+  | {
+      readonly kind: 'listed';
+      readonly items: readonly StoredObject[];
+      readonly revision: Revision;
+      /** Objects behind the last returned one. */
+      readonly remaining: number;
+    }
+  | { readonly kind: 'too-old'; readonly oldest: Revision };
+
+/** Batches of events of one watch, in order, without gaps; called synchronously at apply. */
+export type WatchSink = (events: readonly StoreEvent[], revision: Revision) => void;
+export interface StoreWatch {
+  close(): void;
+}
+
+/** The local replica: synchronous reads of applied state. */
+export interface StoreReader {
+  /** Newest applied revision. */
+  revision(): Revision;
+  /** Oldest revision a watch may start from. */
+  oldestRevision(): Revision;
+  /** Revision of the newest change under `prefix`, where prefix is `/<group>/<resource>/`; 0 if never. */
+  changedAt(prefix: string): Revision | 0;
+  get(key: Key): StoredObject | undefined;
+  /** Objects whose key starts with `prefix` (ending in `/`), in key order. */
+  list(prefix: string, options?: ListOptions): ListResult;
+  /** Number of objects under `prefix`. */
+  count(prefix: string): number;
+  /**
+   * Events under `prefix` after `from`. With `from` undefined: after the newest revision. Events already in the
+   * window are delivered before this returns. Taken atomically with any read in the same turn.
+   */
+  watch(
+    prefix: string,
+    from: Revision | undefined,
+    sink: WatchSink,
+  ): { readonly kind: 'watching'; readonly watch: StoreWatch } | { readonly kind: 'too-old'; readonly oldest: Revision };
+}
+
+/** The whole store: local reads, replicated writes. */
+export interface Store extends StoreReader {
+  /**
+   * Applies a transaction exactly once through consensus. Rejects with SkeinError: proposal-dropped or no-leader (no effect),
+   * outcome-unknown (the deadline passed while in flight).
+   */
+  transact(transaction: Transaction, options?: TransactOptions): Promise<TransactionResult>;
+  /** Resolves when local state includes every write acknowledged before the call (linearizable read). */
+  readBarrier(options?: { readonly signal?: AbortSignal; readonly deadlineMs?: number }): Promise<void>;
+  /** Resolves when the local replica has applied `revision`. */
+  waitForRevision(revision: Revision, options: { readonly deadlineMs: number; readonly signal?: AbortSignal }): Promise<void>;
+  /** Claims `name` for `term`: from its apply on, older terms are fenced off. Also a barrier for the new leader. */
+  claimFence(name: string, term: number): Promise<void>;
+}
+
+export type TransactOptions = { readonly deadlineMs?: number; readonly signal?: AbortSignal };
