@@ -11,12 +11,12 @@ export type { KindMap };
 /** Names of built-in kinds: 'Pod', 'Deployment', ... The storage version is used. */
 export type KindName = keyof KindMap & string;
 
-export type ObjectKey = { readonly namespace?: string; readonly name: string };
+export type ObjectKey = { readonly namespace?: string | undefined; readonly name: string };
 
 export type ClientListOptions = {
-  readonly namespace?: string;
-  readonly labelSelector?: string;
-  readonly fieldSelector?: string;
+  readonly namespace?: string | undefined;
+  readonly labelSelector?: string | undefined;
+  readonly fieldSelector?: string | undefined;
 };
 
 export type Preconditions = { readonly uid?: string; readonly resourceVersion?: string };
