@@ -3,9 +3,10 @@
  * as a user over HTTPS; on the same node calls stay in process. Objects handed out by reads and informers are shared and
  * must not be modified: copy first (`structuredClone`).
  */
-import type { KubeObject } from '../resources/types.ts';
-import type { KindMap } from '../resources/generated/kinds.ts';
+
 import type { Clock } from '../lib/clock.ts';
+import type { KindMap } from '../resources/generated/kinds.ts';
+import type { KubeObject } from '../resources/types.ts';
 
 export type { KindMap };
 /** Names of built-in kinds: 'Pod', 'Deployment', ... The storage version is used. */
@@ -34,12 +35,20 @@ export type PatchBody =
 /** Every method rejects with ApiError when the answer is a Status other than Success. */
 export interface Client {
   get<K extends KindName>(kind: K, key: ObjectKey): Promise<KindMap[K]>;
-  list<K extends KindName>(kind: K, options?: ClientListOptions): Promise<{ readonly items: readonly KindMap[K][]; readonly resourceVersion: string }>;
+  list<K extends KindName>(
+    kind: K,
+    options?: ClientListOptions,
+  ): Promise<{ readonly items: readonly KindMap[K][]; readonly resourceVersion: string }>;
   create<K extends KindName>(kind: K, object: KindMap[K]): Promise<KindMap[K]>;
   /** Optimistic concurrency when metadata.resourceVersion is set. */
   update<K extends KindName>(kind: K, object: KindMap[K]): Promise<KindMap[K]>;
   updateStatus<K extends KindName>(kind: K, object: KindMap[K]): Promise<KindMap[K]>;
-  patch<K extends KindName>(kind: K, key: ObjectKey, patch: PatchBody, options?: { readonly subresource?: 'status' | 'scale' }): Promise<KindMap[K]>;
+  patch<K extends KindName>(
+    kind: K,
+    key: ObjectKey,
+    patch: PatchBody,
+    options?: { readonly subresource?: 'status' | 'scale' },
+  ): Promise<KindMap[K]>;
   delete<K extends KindName>(kind: K, key: ObjectKey, options?: ClientDeleteOptions): Promise<void>;
   /** POST to pods/binding: sets spec.nodeName once. */
   bind(pod: ObjectKey, node: string, uid?: string): Promise<void>;
