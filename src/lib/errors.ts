@@ -10,7 +10,8 @@ export const ERROR_CODES = {
   'deadline-exceeded': 'The work did not end before its deadline; its outcome may be unknown.',
   'no-leader': 'No leader is known, or a quorum of voters is out of reach.',
   'not-leader': 'This node does not lead; the hint may name who does.',
-  'proposal-dropped': 'The leader refused a proposal before it entered the log; it certainly has no effect.',
+  'proposal-dropped':
+    'The leader refused a proposal before it entered the log; it certainly has no effect.',
   'outcome-unknown': 'A write was sent, and its fate could not be learnt.',
   fenced: 'A write carried the term of a leadership that has ended.',
   'peer-unreachable': 'No connection to the peer could be made, or it broke.',
@@ -21,6 +22,7 @@ export const ERROR_CODES = {
   'actor-stopped': 'The actor has stopped, or never existed.',
   'data-damaged': 'Stored data fails its checksum, or belongs to another node.',
   'disk-failed': 'A durable write failed; the process must end.',
+  'command-failed': 'A program we ran could not start, failed, or took too long.',
   'runtime-failed': 'The container runtime refused or failed a call.',
   'network-failed': 'Pod network, routes or nftables could not be set up.',
   'config-invalid': 'A flag, variable or configuration key has a bad value.',
