@@ -32,8 +32,8 @@ export interface SnapshotSource {
 
 export type ProposeResult =
   | { readonly kind: 'applied'; readonly index: LogIndex; readonly result: unknown }
-  /** Certainly without effect; may be tried again. */
-  | { readonly kind: 'dropped'; readonly reason: string }
+  /** Certainly without effect; may be tried again. `code` no-leader: no leader was found in time. */
+  | { readonly kind: 'dropped'; readonly reason: string; readonly code?: 'no-leader' }
   /** May or may not have taken effect. */
   | { readonly kind: 'unknown'; readonly reason: string };
 

@@ -34,7 +34,12 @@ export type Check =
  * offset between its two quotes, where apply splices the revision's digits in (-1: nothing to splice).
  */
 export type Operation =
-  | { readonly op: 'put'; readonly key: Key; readonly value: Uint8Array; readonly revisionOffset: number }
+  | {
+      readonly op: 'put';
+      readonly key: Key;
+      readonly value: Uint8Array;
+      readonly revisionOffset: number;
+    }
   | { readonly op: 'delete'; readonly key: Key };
 
 export type Transaction = {
@@ -51,7 +56,11 @@ export type TransactionResult =
   | { readonly kind: 'fenced'; readonly newestTerm: number };
 
 export type StoreEvent =
-  | { readonly type: 'put'; readonly object: StoredObject; readonly previous: StoredObject | undefined }
+  | {
+      readonly type: 'put';
+      readonly object: StoredObject;
+      readonly previous: StoredObject | undefined;
+    }
   /** `object` is the last state with the revision of its deletion spliced in. */
   | { readonly type: 'delete'; readonly object: StoredObject; readonly previous: StoredObject };
 
@@ -101,7 +110,9 @@ export interface StoreReader {
     prefix: string,
     from: Revision | undefined,
     sink: WatchSink,
-  ): { readonly kind: 'watching'; readonly watch: StoreWatch } | { readonly kind: 'too-old'; readonly oldest: Revision };
+  ):
+    | { readonly kind: 'watching'; readonly watch: StoreWatch }
+    | { readonly kind: 'too-old'; readonly oldest: Revision };
 }
 
 /** The whole store: local reads, replicated writes. */
@@ -112,9 +123,15 @@ export interface Store extends StoreReader {
    */
   transact(transaction: Transaction, options?: TransactOptions): Promise<TransactionResult>;
   /** Resolves when local state includes every write acknowledged before the call (linearizable read). */
-  readBarrier(options?: { readonly signal?: AbortSignal; readonly deadlineMs?: number }): Promise<void>;
+  readBarrier(options?: {
+    readonly signal?: AbortSignal;
+    readonly deadlineMs?: number;
+  }): Promise<void>;
   /** Resolves when the local replica has applied `revision`. */
-  waitForRevision(revision: Revision, options: { readonly deadlineMs: number; readonly signal?: AbortSignal }): Promise<void>;
+  waitForRevision(
+    revision: Revision,
+    options: { readonly deadlineMs: number; readonly signal?: AbortSignal },
+  ): Promise<void>;
   /** Claims `name` for `term`: from its apply on, older terms are fenced off. Also a barrier for the new leader. */
   claimFence(name: string, term: number): Promise<void>;
 }

@@ -1,0 +1,273 @@
+/**
+ * The replicated state machine: a pure function from log entries to state and results. No clock, no randomness,
+ * no I/O; the same entries give the same bytes on every replica.
+ *
+ * An apply runs in one turn of the event loop and ends by telling watchers and waiters, so that whoever reads
+ * in a turn sees a state and the watch events up to exactly that state.
+ */
+
+import type { CommittedEntry, SnapshotSource, StateMachine } from '../consensus/types.ts';
+import { invariant } from '../lib/invariant.ts';
+import { type Logger, silentLogger } from '../lib/logger.ts';
+import { type CommandResult, decodeCommand } from './commands.ts';
+import { History, type HistoryOptions } from './history.ts';
+import { resourcePrefixOf } from './keys.ts';
+import { RevisionWaiters } from './revision-waiters.ts';
+import { Sessions } from './sessions.ts';
+import { readSnapshot, type StateImage, snapshotSource } from './snapshot.ts';
+import { SortedMap } from './sorted-map.ts';
+import { stateDifference } from './state-difference.ts';
+import { deletedVersion, putVersion } from './stored-version.ts';
+import type {
+  Check,
+  Key,
+  ListOptions,
+  ListResult,
+  Operation,
+  Revision,
+  StoredObject,
+  StoreEvent,
+  StoreReader,
+  StoreWatch,
+  Transaction,
+  TransactionResult,
+  WatchSink,
+} from './types.ts';
+import { WatchHub } from './watch-hub.ts';
+
+/** Limits and collaborators of a replica's state. */
+export type StoreStateOptions = HistoryOptions & { readonly logger?: Logger };
+
+/** The state of one replica: state machine to consensus, reader to everybody else. */
+export class StoreState implements StateMachine, StoreReader {
+  #objects = new SortedMap<StoredObject>();
+  #changedAt = new Map<string, Revision>();
+  #fences = new Map<string, number>();
+  #sessions = new Sessions();
+  #revision = 0 as Revision;
+  #appliedIndex = 0;
+  readonly #history: History;
+  readonly #hub: WatchHub;
+  readonly #waiters = new RevisionWaiters();
+
+  constructor(options: StoreStateOptions = {}) {
+    this.#history = new History(options);
+    this.#hub = new WatchHub(options.logger ?? silentLogger);
+  }
+
+  /** Log position of the newest applied entry. */
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  /** Open watches on this replica. */
+  get watchers(): number {
+    return this.#hub.size;
+  }
+
+  apply(entries: readonly CommittedEntry[]): CommandResult[] {
+    const results = entries.map((entry) => this.#applyEntry(entry));
+    this.#hub.flush(this.#revision);
+    this.#waiters.reached(this.#revision);
+    return results;
+  }
+
+  snapshot(): SnapshotSource {
+    return snapshotSource({
+      revision: this.#revision,
+      appliedIndex: this.#appliedIndex,
+      fences: [...this.#fences],
+      changedAt: [...this.#changedAt],
+      sessions: this.#sessions.image(),
+      objects: this.#objects.view(),
+    });
+  }
+
+  async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#replace(await readSnapshot(chunks));
+  }
+
+  revision(): Revision {
+    return this.#revision;
+  }
+
+  oldestRevision(): Revision {
+    return this.#history.oldest;
+  }
+
+  changedAt(prefix: string): Revision | 0 {
+    return this.#changedAt.get(prefix) ?? 0;
+  }
+
+  get(key: Key): StoredObject | undefined {
+    return this.#objects.get(key);
+  }
+
+  count(prefix: string): number {
+    return this.#objects.count(prefix);
+  }
+
+  list(prefix: string, options: ListOptions = {}): ListResult {
+    const { after, limit = Number.POSITIVE_INFINITY, atRevision } = options;
+    if (atRevision !== undefined && atRevision < this.#revision) {
+      return this.#listAt(prefix, atRevision, options);
+    }
+    const items: StoredObject[] = [];
+    if (limit > 0) {
+      for (const object of this.#objects.values(prefix, after)) {
+        items.push(object);
+        if (items.length >= limit) break;
+      }
+    }
+    const remaining =
+      items.length < limit ? 0 : this.#objects.count(prefix, items.at(-1)?.key ?? after);
+    return { kind: 'listed', items, revision: this.#revision, remaining };
+  }
+
+  watch(
+    prefix: string,
+    from: Revision | undefined,
+    sink: WatchSink,
+  ):
+    | { readonly kind: 'watching'; readonly watch: StoreWatch }
+    | { readonly kind: 'too-old'; readonly oldest: Revision } {
+    const oldest = this.#history.oldest;
+    if (from !== undefined && from < oldest) return { kind: 'too-old', oldest };
+    const missed = from === undefined ? [] : this.#history.since(from, prefix);
+    const watch = this.#hub.add(prefix, sink);
+    if (missed.length > 0) this.#hub.deliver(sink, missed, this.#revision);
+    return { kind: 'watching', watch };
+  }
+
+  /** Calls `resolve` once `revision` is applied (at once if it is); the returned function withdraws. */
+  onRevision(revision: Revision, resolve: () => void): () => void {
+    if (revision > this.#revision) return this.#waiters.add(revision, resolve);
+    resolve();
+    return () => {};
+  }
+
+  #applyEntry(entry: CommittedEntry): CommandResult {
+    invariant(entry.index > this.#appliedIndex, 'entries are applied once, in order', {
+      index: entry.index,
+      applied: this.#appliedIndex,
+    });
+    this.#appliedIndex = entry.index;
+    const command = decodeCommand(entry.data);
+    if (typeof command === 'string') return { kind: 'invalid', reason: command };
+    return this.#sessions.answer(command, entry.index, () =>
+      command.kind === 'claim'
+        ? this.#claim(command.name, command.term)
+        : this.#transact(command.transaction),
+    );
+  }
+
+  #claim(name: string, term: number): CommandResult {
+    const newest = this.#fences.get(name) ?? 0;
+    if (term < newest) return { kind: 'fenced', newestTerm: newest };
+    this.#fences.set(name, term);
+    return { kind: 'claimed', revision: this.#revision };
+  }
+
+  #transact(transaction: Transaction): TransactionResult {
+    const { checks, operations, fence } = transaction;
+    if (fence !== undefined) {
+      const newestTerm = this.#fences.get(fence.name) ?? 0;
+      if (fence.term !== newestTerm) return { kind: 'fenced', newestTerm };
+    }
+    for (const check of checks) {
+      const found = this.#objects.get(check.key);
+      if (!holds(check, found)) {
+        return { kind: 'conflict', key: check.key, found: found?.revision ?? 0 };
+      }
+    }
+    const revision = (this.#revision + 1) as Revision;
+    for (const operation of operations) this.#operate(operation, revision);
+    return { kind: 'committed', revision: this.#revision };
+  }
+
+  /** The revision moves with the first operation that changes something. */
+  #operate(operation: Operation, revision: Revision): void {
+    const { key } = operation;
+    const previous = this.#objects.get(key);
+    let event: StoreEvent;
+    if (operation.op === 'put') {
+      const { value, revisionOffset } = operation;
+      const createRevision = previous?.createRevision ?? revision;
+      const object = putVersion({ key, value, revisionOffset, revision, createRevision });
+      this.#objects.set(key, object);
+      event = { type: 'put', object, previous };
+    } else {
+      if (previous === undefined) return;
+      this.#objects.delete(key);
+      event = { type: 'delete', object: deletedVersion(previous, revision), previous };
+    }
+    this.#revision = revision;
+    this.#changedAt.set(resourcePrefixOf(key), revision);
+    this.#history.push(event);
+    this.#hub.collect(event);
+  }
+
+  /** The present with every later change taken back, key by key. */
+  #listAt(prefix: string, atRevision: Revision, options: ListOptions): ListResult {
+    const oldest = this.#history.oldest;
+    if (atRevision < oldest) return { kind: 'too-old', oldest };
+    const { after = '', limit = Number.POSITIVE_INFINITY } = options;
+    const former = this.#history.overlay(atRevision, prefix);
+    const gone = [...former.values()]
+      .filter((object) => object !== undefined && object.key > after)
+      .sort((left, right) => compare(left?.key ?? '', right?.key ?? ''));
+    const items: StoredObject[] = [];
+    let remaining = 0;
+    const take = (object: StoredObject) => {
+      if (items.length < limit) items.push(object);
+      else remaining++;
+    };
+    let next = 0;
+    for (const object of this.#objects.values(prefix, after)) {
+      for (let old = gone[next]; old !== undefined && old.key <= object.key; old = gone[++next]) {
+        take(old);
+      }
+      if (!former.has(object.key)) take(object);
+    }
+    for (const old of gone.slice(next)) if (old !== undefined) take(old);
+    return { kind: 'listed', items, revision: atRevision, remaining };
+  }
+
+  /**
+   * The state jumps. Watchers get the difference as events, so that they stay correct without knowing;
+   * what happened in between cannot be looked back through, so the window starts anew.
+   */
+  #replace(image: StateImage<SortedMap<StoredObject>>): void {
+    invariant(image.appliedIndex >= this.#appliedIndex, 'a snapshot never goes back', {
+      applied: this.#appliedIndex,
+      snapshot: image.appliedIndex,
+    });
+    const events =
+      this.#hub.size === 0 ? [] : stateDifference(this.#objects, image.objects, image.revision);
+    this.#objects = image.objects;
+    this.#changedAt = new Map(image.changedAt);
+    this.#fences = new Map(image.fences);
+    this.#sessions = Sessions.fromImage(image.sessions);
+    this.#revision = image.revision;
+    this.#appliedIndex = image.appliedIndex;
+    this.#history.reset(image.revision);
+    for (const event of events) this.#hub.collect(event);
+    this.#hub.flush(this.#revision);
+    this.#waiters.reached(this.#revision);
+  }
+}
+
+function holds(check: Check, found: StoredObject | undefined): boolean {
+  switch (check.is) {
+    case 'absent':
+      return found === undefined;
+    case 'present':
+      return found !== undefined;
+    default:
+      return found?.revision === check.revision;
+  }
+}
+
+function compare(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}
