@@ -4,8 +4,9 @@
  */
 
 import { messageOf, SkeinError } from '../lib/errors.ts';
+import { fieldErrorBody, fieldErrorReason, fieldErrorsMessage } from '../resources/field-errors.ts';
 import type { FieldError } from '../resources/types.ts';
-import type { StatusCause, StatusDetails, StatusObject } from './types.ts';
+import type { StatusCause, StatusDetails, StatusObject, Target } from './types.ts';
 
 /** Seconds a client should wait when no quorum is reachable. */
 const RETRY_AFTER_SECONDS = 1;
@@ -19,6 +20,12 @@ export type Subject = {
   /** Kind, for Invalid. */
   readonly kind?: string;
 };
+
+/** What a request's errors are about: in the words of the group version that the client speaks. */
+export function subjectOf(target: Pick<Target, 'kind' | 'served'>): Subject {
+  const { kind, served } = target;
+  return { group: served?.group ?? kind.group, plural: kind.plural, kind: kind.kind };
+}
 
 /** A failed API call. `status` is sent to the client as it stands. */
 export class ApiError extends SkeinError {
@@ -168,59 +175,14 @@ export function internalError(error: unknown): ApiError {
   );
 }
 
-const CAUSE_REASONS: Readonly<Record<FieldError['type'], string>> = {
-  Invalid: 'FieldValueInvalid',
-  Required: 'FieldValueRequired',
-  NotSupported: 'FieldValueNotSupported',
-  Duplicate: 'FieldValueDuplicate',
-  Forbidden: 'FieldValueForbidden',
-  TooLong: 'FieldValueTooLong',
-  TooMany: 'FieldValueTooMany',
-  NotFound: 'FieldValueNotFound',
-  TypeInvalid: 'FieldValueTypeInvalid',
-  InternalError: 'InternalError',
-};
-
-const TYPE_WORDS: Readonly<Record<FieldError['type'], string>> = {
-  Invalid: 'Invalid value',
-  Required: 'Required value',
-  NotSupported: 'Unsupported value',
-  Duplicate: 'Duplicate value',
-  Forbidden: 'Forbidden',
-  TooLong: 'Too long',
-  TooMany: 'Too many',
-  NotFound: 'Not found',
-  TypeInvalid: 'Invalid value',
-  InternalError: 'Internal error',
-};
-
-/** Types whose sentence does not show the bad value. */
-const WITHOUT_VALUE: ReadonlySet<FieldError['type']> = new Set([
-  'Required',
-  'Forbidden',
-  'TooLong',
-  'InternalError',
-]);
-
-/** A field error without its path: `Invalid value: -1: must be greater than or equal to 0`. */
-export function fieldErrorBody(error: FieldError): string {
-  const head = TYPE_WORDS[error.type];
-  const parts = [head];
-  if (!WITHOUT_VALUE.has(error.type)) parts.push(JSON.stringify(error.badValue ?? null));
-  if (error.detail !== '') parts.push(error.detail);
-  return parts.join(': ');
-}
-
 /** 422: `Pod "x" is invalid: spec.containers: Required value`; one cause per field error. */
 export function invalid(subject: Subject, name: string, errors: readonly FieldError[]): ApiError {
   const causes = errors.map((error) => ({
-    reason: CAUSE_REASONS[error.type],
+    reason: fieldErrorReason(error),
     message: fieldErrorBody(error),
     field: error.field,
   }));
-  const sentences = [...new Set(errors.map((error) => `${error.field}: ${fieldErrorBody(error)}`))];
-  const [first = 'unknown'] = sentences;
-  const text = sentences.length === 1 ? first : `[${sentences.join(', ')}]`;
+  const text = fieldErrorsMessage(errors);
   const kind = subject.kind ?? subject.plural;
   const qualifiedKind = subject.group === '' ? kind : `${kind}.${subject.group}`;
   return failure(422, 'Invalid', `${qualifiedKind} "${name}" is invalid: ${text}`, {

@@ -100,8 +100,6 @@ export type ObjectAnswer = {
   readonly bytes: Buffer;
   /** The stored object (storage version) behind it, for tables; absent for Status, Scale and the like. */
   readonly item?: StoredObject;
-  /** Revision of the write that was made, if one was. */
-  readonly revision?: Revision;
 };
 
 /** A page of a list. `verbs.bytesOf(target, item)` gives each item's JSON. */

@@ -1,7 +1,7 @@
 /**
  * The client in the same process as the verbs: same admission, validation and conflicts as over HTTPS, without
- * the encoding in between. After a write it waits (briefly) until the local replica has applied it, so that a
- * controller's informers include its own writes and it never acts twice for want of having seen the first.
+ * the encoding in between. The store resolves a write once the local replica has applied it, so a
+ * controller's informers include its own writes: it never acts twice for want of having seen the first.
  */
 
 import type { ApiVerbs, ObjectAnswer, RequestContext, Target } from '../api/types.ts';
@@ -10,7 +10,7 @@ import { invariant } from '../lib/invariant.ts';
 import type { Logger } from '../lib/logger.ts';
 import { entropyRandom, type Random } from '../lib/random.ts';
 import type { KubeObject, ResourceKind } from '../resources/types.ts';
-import type { Revision, Store } from '../store/types.ts';
+import type { Store } from '../store/types.ts';
 import { InformerSet } from './informers.ts';
 import type {
   Client,
@@ -34,9 +34,6 @@ export type LocalClientComponents = {
 };
 
 export type ClientIdentity = { readonly user: string; readonly groups: readonly string[] };
-
-/** Longest wait for one's own write to arrive in the local replica. */
-const OWN_WRITE_WAIT_MS = 2_000;
 
 /** A client whose informers live until `stop`. */
 export interface LocalClient extends Client {
@@ -93,7 +90,7 @@ class InProcessClient implements LocalClient {
     const { namespace } = (object as KubeObject).metadata;
     const target = this.#target(kind, namespace === undefined ? {} : { namespace });
     const context = this.#context();
-    return this.#settled(await this.#verbs.create(context, target, structuredClone(object)));
+    return this.#object(await this.#verbs.create(context, target, structuredClone(object)));
   }
 
   update<K extends KindName>(kind: K, object: KindMap[K]): Promise<KindMap[K]> {
@@ -111,7 +108,7 @@ class InProcessClient implements LocalClient {
     options: { readonly subresource?: 'status' | 'scale' } = {},
   ): Promise<KindMap[K]> {
     const target = this.#target(kind, key, options.subresource);
-    return this.#settled(await this.#verbs.patch(this.#context(), target, patch));
+    return this.#object(await this.#verbs.patch(this.#context(), target, patch));
   }
 
   async delete<K extends KindName>(
@@ -119,8 +116,7 @@ class InProcessClient implements LocalClient {
     key: ObjectKey,
     options: ClientDeleteOptions = {},
   ): Promise<void> {
-    const answer = await this.#verbs.delete(this.#context(), this.#target(kind, key), options);
-    await this.#arrive(answer.revision);
+    await this.#verbs.delete(this.#context(), this.#target(kind, key), options);
   }
 
   async bind(pod: ObjectKey, node: string, uid?: string): Promise<void> {
@@ -131,8 +127,7 @@ class InProcessClient implements LocalClient {
       target: { apiVersion: 'v1', kind: 'Node', name: node },
     };
     const target = this.#target('Pod', pod, 'binding');
-    const answer = await this.#verbs.create(this.#context(), target, body);
-    await this.#arrive(answer.revision);
+    await this.#verbs.create(this.#context(), target, body);
   }
 
   informer<K extends KindName>(kind: K): Informer<KindMap[K]> {
@@ -188,26 +183,10 @@ class InProcessClient implements LocalClient {
     const key = namespace === undefined ? { name } : { namespace, name };
     const target = this.#target(kind, key, subresource);
     const context = this.#context();
-    return this.#settled(await this.#verbs.update(context, target, structuredClone(object)));
-  }
-
-  async #settled<T>(answer: ObjectAnswer): Promise<T> {
-    await this.#arrive(answer.revision);
-    return this.#object(answer);
+    return this.#object(await this.#verbs.update(context, target, structuredClone(object)));
   }
 
   #object<T>(answer: ObjectAnswer): T {
     return (answer.item?.object ?? JSON.parse(answer.bytes.toString('utf8'))) as T;
-  }
-
-  /** The write is durable whether or not it arrives here in time; the wait is a courtesy to informers. */
-  async #arrive(revision: Revision | undefined): Promise<void> {
-    const { store, logger } = this.#shared.components;
-    if (revision === undefined || store.revision() >= revision) return;
-    try {
-      await store.waitForRevision(revision, { deadlineMs: OWN_WRITE_WAIT_MS });
-    } catch (error) {
-      logger.debug({ revision, error }, 'a write has not arrived in the local replica yet');
-    }
   }
 }
