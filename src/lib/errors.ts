@@ -18,6 +18,8 @@ export const ERROR_CODES = {
   'not-admitted': 'The peer is not a member of this cluster, or the token is wrong.',
   'stream-closed': 'The other side closed the stream before the exchange was complete.',
   'frame-too-large': 'A frame exceeds the limit of its protocol.',
+  overloaded: 'Too much of this work is under way here; it may be tried again later.',
+  'remote-failed': 'The peer does not serve the request, or its handler failed unexpectedly.',
   'mailbox-full': 'The actor cannot take the message now.',
   'actor-stopped': 'The actor has stopped, or never existed.',
   'data-damaged': 'Stored data fails its checksum, or belongs to another node.',

@@ -22,6 +22,12 @@ export interface MeshStream {
   readonly closed: AbortSignal;
 }
 
+/** Both sides of a protocol must agree on them. */
+export type StreamOptions = {
+  /** Largest frame, either way. Default 4 MiB. */
+  readonly frameBytesMax?: number;
+};
+
 export type StreamHandler = (stream: MeshStream) => void;
 
 export type RequestOptions = { readonly deadlineMs: number; readonly signal?: AbortSignal };
@@ -42,8 +48,12 @@ export interface Mesh {
   /** Multiaddrs others can dial. */
   addresses(): readonly string[];
   /** Handles streams that peers open. Throws if the protocol already has a handler. */
-  handle(protocol: string, handler: StreamHandler): void;
-  openStream(peer: PeerId, protocol: string, options: RequestOptions): Promise<MeshStream>;
+  handle(protocol: string, handler: StreamHandler, options?: StreamOptions): void;
+  openStream(
+    peer: PeerId,
+    protocol: string,
+    options: RequestOptions & StreamOptions,
+  ): Promise<MeshStream>;
   /** Serves requests named `method` (one long-lived multiplexed stream per peer underneath). */
   serve(method: string, handler: RequestHandler): void;
   request(peer: PeerId, method: string, body: unknown, options: RequestOptions): Promise<unknown>;

@@ -1,0 +1,368 @@
+/** The mesh: composes identity, admission, connections, requests, streams and gossip. */
+
+import { randomBytes } from 'node:crypto';
+import type { Connection, Libp2p, Stream } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { multiaddr } from '@multiformats/multiaddr';
+import { abortError, withDeadline } from '../lib/async.ts';
+import type { Clock } from '../lib/clock.ts';
+import { SkeinError } from '../lib/errors.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Random } from '../lib/random.ts';
+import { Admission } from './admission.ts';
+import { decode, encode } from './codec.ts';
+import { FramedStream } from './framed-stream.ts';
+import { Gossip } from './gossip.ts';
+import { type Identity, loadIdentity, parseIdentity } from './identity.ts';
+import { createHost } from './libp2p-host.ts';
+import { MESH_LIMITS, type MeshLimits } from './limits.ts';
+import { CONTROL_PROTOCOL, type Link, RPC_PROTOCOL } from './link.ts';
+import { PeerTable } from './peer-table.ts';
+import { serveRequests } from './rpc-server.ts';
+import { toOperational } from './rpc-wire.ts';
+import type {
+  Mesh,
+  MeshStream,
+  PeerEvent,
+  PeerId,
+  PeerInfo,
+  RequestHandler,
+  RequestOptions,
+  StreamHandler,
+  StreamOptions,
+} from './types.ts';
+
+export type MeshComponents = {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly random: Random;
+};
+
+export type MeshOptions = {
+  /** A key file (made when missing) or the key's bytes (`Identity.bytes`). */
+  readonly identity: string | Uint8Array;
+  /** Multiaddrs to listen on. Default: none, the node only dials. */
+  readonly listen?: readonly string[];
+  /** Multiaddrs others shall dial, if they differ from the listen addresses. Default: those. */
+  readonly announce?: readonly string[];
+  /** Changes to MESH_LIMITS. */
+  readonly limits?: Partial<MeshLimits>;
+};
+
+/** The mesh with the doors that joining needs; see join.ts. */
+export interface JoinableMesh extends Mesh {
+  /** Lets peers that are no members open `protocol`, and nothing else. Returns how to end that. */
+  welcomeStrangers(protocol: string, handler: StreamHandler): () => Promise<void>;
+  /** Opens `protocol` to a peer that has not admitted us; the connection ends with the stream. */
+  approach(
+    peer: PeerId,
+    addresses: readonly string[],
+    protocol: string,
+    options: RequestOptions,
+  ): Promise<MeshStream>;
+}
+
+/** Starts a mesh node. Throws config-invalid if an address cannot be listened on. */
+export async function createMesh(
+  components: MeshComponents,
+  options: MeshOptions,
+): Promise<JoinableMesh> {
+  const identity =
+    typeof options.identity === 'string'
+      ? await loadIdentity(options.identity)
+      : parseIdentity(options.identity);
+  const mesh = new Libp2pMesh(components, identity, { ...MESH_LIMITS, ...options.limits });
+  await mesh.start(options.listen ?? [], options.announce ?? []);
+  return mesh;
+}
+
+class Libp2pMesh implements JoinableMesh {
+  readonly self: PeerId;
+  readonly #components: MeshComponents;
+  readonly #identity: Identity;
+  readonly #limits: MeshLimits;
+  readonly #log: Logger;
+  readonly #admission: Admission;
+  readonly #gossip: Gossip;
+  readonly #requestHandlers = new Map<string, RequestHandler>();
+  readonly #protocols = new Set<string>();
+  #started: { readonly host: Libp2p; readonly table: PeerTable } | undefined;
+
+  constructor(components: MeshComponents, identity: Identity, limits: MeshLimits) {
+    this.self = identity.id;
+    this.#components = components;
+    this.#identity = identity;
+    this.#limits = limits;
+    this.#log = components.logger.child({ part: 'mesh' });
+    this.#admission = new Admission(identity.id, limits, components.clock);
+    const isMember = (peer: PeerId) => this.#admission.isMember(peer);
+    this.#gossip = new Gossip({ log: this.#log, limits, isMember });
+  }
+
+  async start(listen: readonly string[], announce: readonly string[]): Promise<void> {
+    const { clock, random } = this.#components;
+    const host = await createHost({
+      identity: this.#identity,
+      listen,
+      announce,
+      limits: this.#limits,
+      admission: this.#admission,
+      gossip: this.#gossip,
+      log: this.#log,
+    }).catch((cause: unknown) => {
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw new SkeinError('config-invalid', `cannot listen on ${listen.join(', ')}: ${text}`, {
+        cause,
+      });
+    });
+    const table = new PeerTable({
+      self: this.self,
+      host,
+      clock,
+      random,
+      log: this.#log,
+      limits: this.#limits,
+      incarnation: randomBytes(8).toString('hex'),
+      onActive: (peer, link, previous) => this.#onActive(peer, link, previous),
+    });
+    this.#started = { host, table };
+    host.addEventListener('connection:open', ({ detail }) => this.#onConnection(detail));
+    await this.#register(CONTROL_PROTOCOL, (stream, link) => link.acceptControl(stream));
+    await this.#register(RPC_PROTOCOL, (stream, link) => {
+      void serveRequests(link.frame(stream, this.#limits.rpcFrameBytesMax), {
+        handlers: this.#requestHandlers,
+        clock,
+        log: this.#log,
+        servedMax: this.#limits.requestsServedMax,
+      });
+    });
+  }
+
+  addresses(): readonly string[] {
+    return this.#running().host.getMultiaddrs().map(String);
+  }
+
+  handle(protocol: string, handler: StreamHandler, options: StreamOptions = {}): void {
+    if (this.#protocols.has(protocol)) throw new Error(`${protocol} has a handler already`);
+    const { frameBytesMax = this.#limits.frameBytesMax } = options;
+    this.#register(protocol, (stream, link) => {
+      this.#hand(track(link, link.frame(stream, frameBytesMax)), handler);
+    }).catch((error: unknown) => this.#log.error({ protocol, error }, 'cannot serve a protocol'));
+  }
+
+  async openStream(
+    peer: PeerId,
+    protocol: string,
+    options: RequestOptions & StreamOptions,
+  ): Promise<MeshStream> {
+    const { frameBytesMax = this.#limits.frameBytesMax } = options;
+    const { clock } = this.#components;
+    const what = `opening ${protocol} to ${peer}`;
+    return withDeadline(
+      async (signal) => {
+        const { table } = this.#running();
+        const link = await table.connect(peer, { ...options, signal });
+        return track(link, await link.open(protocol, frameBytesMax, signal));
+      },
+      { ...options, clock, what },
+    );
+  }
+
+  serve(method: string, handler: RequestHandler): void {
+    if (this.#requestHandlers.has(method)) throw new Error(`${method} has a handler already`);
+    this.#requestHandlers.set(method, handler);
+  }
+
+  request(peer: PeerId, method: string, body: unknown, options: RequestOptions): Promise<unknown> {
+    if (peer === this.self) return this.#requestSelf(method, body, options);
+    const table = this.#started?.table;
+    if (table === undefined) return Promise.reject(stopped());
+    const link = table.active(peer);
+    if (link !== undefined) return link.request(method, body, options);
+    const startMs = this.#components.clock.monotonicMs();
+    return table.connect(peer, options).then((connected) => {
+      const leftMs = options.deadlineMs - (this.#components.clock.monotonicMs() - startMs);
+      return connected.request(method, body, { ...options, deadlineMs: Math.max(1, leftMs) });
+    });
+  }
+
+  publish(topic: string, data: Uint8Array): void {
+    this.#gossip.publish(topic, data);
+  }
+
+  subscribe(topic: string, handler: (data: Uint8Array, from: PeerId) => void): () => void {
+    return this.#gossip.subscribe(topic, handler);
+  }
+
+  admit(members: ReadonlyMap<PeerId, readonly string[]>): void {
+    const { host, table } = this.#running();
+    this.#admission.members = members;
+    table.update(members);
+    for (const connection of host.getConnections()) {
+      const peer = connection.remotePeer.toString();
+      const kept = members.has(peer)
+        ? table.linkOf(connection) !== undefined
+        : this.#isWatched(peer);
+      if (!kept) connection.abort(new SkeinError('not-admitted', 'the membership changed'));
+    }
+  }
+
+  peers(): readonly PeerInfo[] {
+    return this.#running().table.peers();
+  }
+
+  onPeer(listener: (event: PeerEvent) => void): () => void {
+    return this.#running().table.onPeer(listener);
+  }
+
+  async stop(): Promise<void> {
+    const started = this.#started;
+    if (started === undefined) return;
+    this.#started = undefined;
+    started.table.stop();
+    this.#admission.allowStrangers(false);
+    this.#admission.members = new Map();
+    for (const connection of started.host.getConnections()) connection.abort(stopped());
+    await started.host.stop();
+  }
+
+  welcomeStrangers(protocol: string, handler: StreamHandler): () => Promise<void> {
+    const { host } = this.#running();
+    const { frameBytesMax, streamsPerProtocolMax } = this.#limits;
+    const take = (stream: Stream, connection: Connection) => {
+      const peer = connection.remotePeer.toString();
+      const limits = this.#limits;
+      this.#hand(new FramedStream(stream, { peer, protocol, frameBytesMax, limits }), handler);
+    };
+    host
+      .handle(protocol, take, { maxInboundStreams: streamsPerProtocolMax })
+      .catch((error: unknown) => this.#log.error({ protocol, error }, 'cannot serve joining'));
+    this.#admission.allowStrangers(true);
+    return async () => {
+      this.#admission.allowStrangers(false);
+      await host.unhandle(protocol);
+    };
+  }
+
+  async approach(
+    peer: PeerId,
+    addresses: readonly string[],
+    protocol: string,
+    options: RequestOptions,
+  ): Promise<MeshStream> {
+    const { host } = this.#running();
+    const release = this.#admission.sponsor(peer);
+    const what = `asking ${peer} at ${addresses.join(', ')}`;
+    const open = async (signal: AbortSignal): Promise<MeshStream> => {
+      const connection = await host.dial(
+        addresses.map((address) => multiaddr(address)),
+        { signal },
+      );
+      const stream = await connection.newStream(protocol, { signal });
+      const { frameBytesMax } = this.#limits;
+      const framed = new FramedStream(stream, {
+        peer,
+        protocol,
+        frameBytesMax,
+        limits: this.#limits,
+      });
+      framed.closed.addEventListener('abort', () => {
+        release();
+        if (!this.#admission.isMember(peer)) connection.abort(stopped());
+      });
+      return framed;
+    };
+    try {
+      return await withDeadline(open, { ...options, clock: this.#components.clock, what });
+    } catch (cause) {
+      release();
+      if (cause instanceof SkeinError) throw cause;
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw new SkeinError('peer-unreachable', `${what} failed: ${text}`, {
+        cause,
+        retryable: true,
+      });
+    }
+  }
+
+  #running(): { readonly host: Libp2p; readonly table: PeerTable } {
+    if (this.#started === undefined) throw stopped();
+    return this.#started;
+  }
+
+  /** Registers a members-only protocol. */
+  async #register(protocol: string, take: (stream: Stream, link: Link) => void): Promise<void> {
+    this.#protocols.add(protocol);
+    const { host, table } = this.#running();
+    const guarded = (stream: Stream, connection: Connection) => {
+      const link = table.linkOf(connection);
+      if (link === undefined) stream.abort(new SkeinError('not-admitted', 'members only'));
+      else take(stream, link);
+    };
+    await host.handle(protocol, guarded, {
+      maxInboundStreams: this.#limits.streamsPerProtocolMax,
+      maxOutboundStreams: this.#limits.streamsPerProtocolMax,
+    });
+  }
+
+  #hand(stream: MeshStream, handler: StreamHandler): void {
+    try {
+      handler(stream);
+    } catch (error) {
+      this.#log.error({ protocol: stream.protocol, error }, 'a stream handler failed');
+      stream.abort(toOperational(error, stream.protocol));
+    }
+  }
+
+  #onConnection(connection: Connection): void {
+    const peer = connection.remotePeer.toString();
+    if (this.#admission.isMember(peer)) {
+      this.#started?.table.adopt(connection);
+    } else if (!this.#admission.mayConnect(peer, connection.direction)) {
+      connection.abort(new SkeinError('not-admitted', 'the peer is no member'));
+    } else if (connection.direction === 'inbound') {
+      this.#admission.watchStranger(connection);
+      connection.addEventListener('close', () => this.#admission.forgetStranger(connection));
+    }
+  }
+
+  /** True for a connection that exists for joining, on either side of it. */
+  #isWatched(peer: PeerId): boolean {
+    return this.#admission.isSponsor(peer) || this.#admission.strangersAllowed;
+  }
+
+  #onActive(peer: PeerId, link: Link | undefined, previous: Link | undefined): void {
+    const id = peerIdFromString(peer);
+    if (previous !== undefined) this.#gossip.disconnected(id);
+    if (link !== undefined) this.#gossip.connected(id, link.connection);
+  }
+
+  /** A request to ourselves takes the same encoding, so that nobody comes to rely on shared objects. */
+  #requestSelf(method: string, body: unknown, options: RequestOptions): Promise<unknown> {
+    const handler = this.#requestHandlers.get(method);
+    if (handler === undefined) {
+      return Promise.reject(new SkeinError('remote-failed', `the peer does not serve ${method}`));
+    }
+    if (options.signal?.aborted) return Promise.reject(abortError(options.signal));
+    const work = async (signal: AbortSignal) => {
+      try {
+        return decode(encode(await handler(decode(encode(body)), this.self, signal)));
+      } catch (error) {
+        throw toOperational(error, method);
+      }
+    };
+    return withDeadline(work, { ...options, clock: this.#components.clock, what: method });
+  }
+}
+
+/** Counts the stream on its link, so that a surplus link lives until its streams are done. */
+function track(link: Link, stream: FramedStream): FramedStream {
+  link.streams++;
+  stream.closed.addEventListener('abort', () => link.streams--, { once: true });
+  if (stream.closed.aborted) link.streams--;
+  return stream;
+}
+
+function stopped(): SkeinError {
+  return new SkeinError('aborted', 'the mesh has stopped');
+}
