@@ -222,6 +222,12 @@ export function podLabel(pod: Pod): string {
   return `${name}_${namespace}(${uid})`;
 }
 
+/** True while the container serves: running, started, and ready by its probe. */
+export function isReady({ phase }: ContainerRecord): boolean {
+  if (phase.kind === 'running') return phase.started && phase.ready;
+  return phase.kind === 'stopping' && phase.ready;
+}
+
 function newContainer(spec: AnyContainer, role: ContainerRole, nowMs: number): ContainerRecord {
   return {
     name: spec.name,
