@@ -7,6 +7,8 @@ export type {
   Deployment,
   DeploymentCondition,
   DeploymentStatus,
+  DiscoveryEndpointPort,
+  Endpoint,
   EndpointAddress,
   EndpointPort,
   EndpointSlice,

@@ -1,6 +1,6 @@
 /** The Deployment controller: carries out what `decide.ts` says, one small step per look at the world. */
 
-import { isAlreadyExists, isNamespaceTerminating, isNotFound } from '../../../src/client/errors.ts';
+import { isAlreadyExists, isNamespaceTerminating } from '../../../src/client/errors.ts';
 import { keyOf, parseKey } from '../../../src/client/keys.ts';
 import { runReconciler } from '../../../src/client/reconciler.ts';
 import type { ReconcileResult } from '../../../src/client/types.ts';
@@ -11,6 +11,7 @@ import type { Deployment, Pod, ReplicaSet } from '../kinds.ts';
 import { controllerOf, controllerReference, decideClaim } from '../owners.ts';
 import { addOwnerIndex, OWNER_INDEX } from '../pod-index.ts';
 import { isPodFinished } from '../pods.ts';
+import { deleteIfPresent } from '../remove.ts';
 import { sameStatus } from '../statuses.ts';
 import { REVISION } from './annotations.ts';
 import { withFailedCreate } from './conditions.ts';
@@ -172,16 +173,9 @@ class DeploymentController {
   }
 
   async #delete(replicaSet: ReplicaSet): Promise<void> {
-    const { namespace = '', name, uid = '', resourceVersion = '' } = replicaSet.metadata;
-    try {
-      await this.#context.client.delete(
-        'ReplicaSet',
-        { namespace, name },
-        { preconditions: { uid, resourceVersion } },
-      );
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    const { resourceVersion = '' } = replicaSet.metadata;
+    const preconditions = { resourceVersion };
+    await deleteIfPresent(this.#context.client, 'ReplicaSet', replicaSet, { preconditions });
   }
 
   /** The Deployment's ReplicaSets, after adopting and releasing what its selector says. */

@@ -1,6 +1,6 @@
 /** The ReplicaSet controller: keeps as many pods of a template as asked for. */
 
-import { isNamespaceTerminating, isNotFound } from '../../../src/client/errors.ts';
+import { isNamespaceTerminating } from '../../../src/client/errors.ts';
 import { keyOf, parseKey } from '../../../src/client/keys.ts';
 import { runReconciler } from '../../../src/client/reconciler.ts';
 import type { ReconcileResult } from '../../../src/client/types.ts';
@@ -13,6 +13,7 @@ import { controllerOf, controllerReference } from '../owners.ts';
 import { addOwnerIndex, OWNER_INDEX, orphansOf } from '../pod-index.ts';
 import { podFromTemplate } from '../pod-template.ts';
 import { isPodActive, isPodFinished } from '../pods.ts';
+import { deleteIfPresent } from '../remove.ts';
 import { sameStatus } from '../statuses.ts';
 import { decideReplicas, decideStatus, slowStartBatches } from './decide.ts';
 
@@ -174,15 +175,10 @@ class ReplicaSetController {
     const { client, events } = this.#context;
     const subject = subjectOf(replicaSet);
     const deleteOne = async (pod: Pod) => {
-      const { namespace = '', name, uid = '' } = pod.metadata;
-      try {
-        await client.delete('Pod', { namespace, name }, { preconditions: { uid } });
-      } catch (error) {
-        if (isNotFound(error)) return;
-        throw error;
-      }
+      if (!(await deleteIfPresent(client, 'Pod', pod))) return;
       this.#expectations.deleted(key, pod);
-      events.event(subject, 'Normal', 'SuccessfulDelete', `Deleted pod: ${name}`);
+      const text = `Deleted pod: ${pod.metadata.name}`;
+      events.event(subject, 'Normal', 'SuccessfulDelete', text);
     };
     const error = firstFailure(await Promise.allSettled(pods.map(deleteOne)));
     if (error === undefined) return undefined;

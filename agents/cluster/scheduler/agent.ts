@@ -13,6 +13,7 @@ import { messageOf } from '../../../src/lib/errors.ts';
 import { type ClusterAgentDeps, type ControllerContext, controller } from '../controller.ts';
 import type { Node, Pod } from '../kinds.ts';
 import { isPodFinished, podCondition } from '../pods.ts';
+import { deleteIfPresent } from '../remove.ts';
 import { isoSeconds } from '../times.ts';
 import { type Decision, decide } from './decide.ts';
 import type { ClusterView } from './plugin.ts';
@@ -255,15 +256,14 @@ class Scheduler {
     const { client, events, logger } = this.#context;
     const outcomes = await Promise.allSettled(
       preemption.victims.map(async ({ pod }) => {
-        const { namespace = '', name, uid = '' } = pod.metadata;
         if (pod.metadata.deletionTimestamp !== undefined) return;
-        await client.delete('Pod', { namespace, name }, { preconditions: { uid } });
+        if (!(await deleteIfPresent(client, 'Pod', pod))) return;
         const text = `Preempted by pod ${info.uid} on node ${preemption.node}`;
         events.event(subject(pod), 'Normal', 'Preempted', text);
       }),
     );
     for (const outcome of outcomes) {
-      if (outcome.status === 'rejected' && !isNotFound(outcome.reason)) throw outcome.reason;
+      if (outcome.status === 'rejected') throw outcome.reason;
     }
     const victims = preemption.victims.map((victim) => victim.key);
     logger.info({ pod: info.key, node: preemption.node, victims }, 'preempted pods');
