@@ -71,9 +71,12 @@ export class FramedStream implements MeshStream {
     stream.addEventListener('drain', drained);
     stream.addEventListener('idle', drained);
     stream.addEventListener('message', (event) => this.#onBytes(event.data));
-    if (stream.remoteWriteStatus === 'closed') this.#remoteClosedWrite = true;
+    // What happened before we listened shows in the status only; a reset and a lost connection also
+    // leave the remote half closed, so that alone is no proper end.
+    const alive = stream.status === 'open' || stream.status === 'closing';
+    if (alive && stream.remoteWriteStatus === 'closed') this.#remoteClosedWrite = true;
     if (stream.readableEnded) this.#endReading();
-    if (stream.status !== 'open' && stream.status !== 'closing') this.#onClose(undefined);
+    if (!alive) this.#onClose(undefined);
   }
 
   get closed(): AbortSignal {

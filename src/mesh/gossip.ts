@@ -25,6 +25,12 @@ import type { PeerId } from './types.ts';
 type Components = Parameters<NonNullable<Libp2pOptions['services']>[string]>[0];
 type GossipSub = ReturnType<ReturnType<typeof gossipsub>>;
 type Handler = (data: Uint8Array, from: PeerId) => void;
+type Neighbour = {
+  readonly id: Libp2pPeerId;
+  readonly connection: Connection;
+  /** Heartbeats in a row without a gossip stream of ours to this peer. */
+  missing: number;
+};
 
 /** Tells libp2p's dependency check that peers' protocols are known: our greeting sees to it. */
 export const greetingCapability = () => ({ [serviceCapabilities]: ['@libp2p/identify'] });
@@ -38,6 +44,8 @@ export class Gossip {
   readonly #isMember: (peer: PeerId) => boolean;
   readonly #handlers = new Map<string, Set<Handler>>();
   readonly #topologies = new Set<Topology>();
+  /** The peers gossipsub should know, on which connection. */
+  readonly #active = new Map<PeerId, Neighbour>();
   #gossipsub: GossipSub | undefined;
 
   constructor(options: {
@@ -79,17 +87,20 @@ export class Gossip {
       if (detail.type !== 'signed') return;
       this.#deliver(detail.topic, detail.data, detail.from.toString());
     });
+    service.addEventListener('gossipsub:heartbeat', () => this.#repair());
     this.#gossipsub = service;
     return service;
   }
 
   /** The peer may be gossiped with on `connection` from now on. */
-  connected(peer: Libp2pPeerId, connection: Connection): void {
-    for (const topology of this.#topologies) void topology.onConnect?.(peer, connection);
+  connected(id: Libp2pPeerId, connection: Connection): void {
+    this.#active.set(id.toString(), { id, connection, missing: 0 });
+    for (const topology of this.#topologies) void topology.onConnect?.(id, connection);
   }
 
-  disconnected(peer: Libp2pPeerId): void {
-    for (const topology of this.#topologies) void topology.onDisconnect?.(peer);
+  disconnected(id: Libp2pPeerId): void {
+    this.#active.delete(id.toString());
+    for (const topology of this.#topologies) void topology.onDisconnect?.(id);
   }
 
   publish(topic: string, data: Uint8Array): void {
@@ -119,6 +130,24 @@ export class Gossip {
       this.#handlers.delete(topic);
       this.#gossipsub?.unsubscribe(topic);
     };
+  }
+
+  /**
+   * Introduces peers again that gossipsub lost. History: (1) a connection breaks, (2) its successor is
+   * introduced, (3) the read error of the old stream arrives late and makes gossipsub forget the peer.
+   */
+  #repair(): void {
+    for (const neighbour of [...this.#active.values()]) {
+      const { id, connection } = neighbour;
+      const present = connection.streams.some(
+        ({ direction, protocol }) => direction === 'outbound' && protocol.startsWith('/meshsub/'),
+      );
+      neighbour.missing = present ? 0 : neighbour.missing + 1;
+      // Once may be a stream still being opened.
+      if (neighbour.missing < 2) continue;
+      this.disconnected(id);
+      this.connected(id, connection);
+    }
   }
 
   #deliver(topic: string, data: Uint8Array, from: PeerId): void {

@@ -12,6 +12,7 @@ import type {
   Libp2p,
   Logger as Libp2pLogger,
   MessageStream,
+  StreamMuxerFactory,
 } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p } from 'libp2p';
@@ -53,16 +54,19 @@ export function createHost(options: HostOptions): Promise<Libp2p> {
     ],
     connectionEncrypters: [(components) => coalescing(noise()(components))],
     streamMuxers: [
-      yamux({
-        enableKeepAlive: true,
-        maxInboundStreams: STREAMS_MAX,
-        maxOutboundStreams: STREAMS_MAX,
-        maxEarlyStreams: 64,
-        streamOptions: {
-          maxStreamWindowSize: STREAM_WINDOW_BYTES_MAX,
-          maxReadBufferLength: READ_BUFFER_BYTES_MAX,
-        },
-      }),
+      () =>
+        unthrowing(
+          yamux({
+            enableKeepAlive: true,
+            maxInboundStreams: STREAMS_MAX,
+            maxOutboundStreams: STREAMS_MAX,
+            maxEarlyStreams: 64,
+            streamOptions: {
+              maxStreamWindowSize: STREAM_WINDOW_BYTES_MAX,
+              maxReadBufferLength: READ_BUFFER_BYTES_MAX,
+            },
+          })(),
+        ),
     ],
     connectionGater: admission.gater(),
     connectionManager: {
@@ -99,6 +103,26 @@ function coalescing(encrypter: ConnectionEncrypter): ConnectionEncrypter {
   encrypter.secureInbound = (connection, options) => secureInbound(joined(connection), options);
   encrypter.secureOutbound = (connection, options) => secureOutbound(joined(connection), options);
   return encrypter;
+}
+
+/**
+ * Yamux writes window updates and farewells from microtasks and event listeners, where an exception
+ * because the connection just closed would end the process. A closed connection takes nothing more.
+ */
+function unthrowing(muxer: StreamMuxerFactory): StreamMuxerFactory {
+  const createStreamMuxer = muxer.createStreamMuxer.bind(muxer);
+  muxer.createStreamMuxer = (connection) => {
+    const send = connection.send.bind(connection);
+    connection.send = (data) => {
+      try {
+        return send(data);
+      } catch {
+        return false;
+      }
+    };
+    return createStreamMuxer(connection);
+  };
+  return muxer;
 }
 
 /** libp2p logs by printf formats on every frame; only its errors reach our log, at debug level. */

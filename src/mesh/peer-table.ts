@@ -271,8 +271,9 @@ export class PeerTable {
     if (next === previous) return;
     entry.active = next;
     this.#options.onActive(entry.peer, next, previous);
-    if (previous === undefined) this.#emit({ kind: 'connected', peer: entry.peer });
-    else if (next === undefined) this.#emit({ kind: 'disconnected', peer: entry.peer });
+    const sameLife = next?.remote?.incarnation === previous?.remote?.incarnation;
+    if (previous !== undefined && !sameLife) this.#emit({ kind: 'disconnected', peer: entry.peer });
+    if (next !== undefined && !sameLife) this.#emit({ kind: 'connected', peer: entry.peer });
   }
 
   #emit(event: PeerEvent): void {

@@ -1,5 +1,6 @@
 /** Mesh nodes over loopback for tests: started on free ports, admitted to each other, stopped at the end. */
 
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { seededRandom } from '../../src/lib/random.ts';
@@ -56,4 +57,41 @@ export async function until(condition: () => boolean, deadlineMs = 5000): Promis
     if (performance.now() > endMs) throw new Error(`not within ${deadlineMs} ms: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** A TCP relay whose traffic can be held back without closing anything: a host gone silent. */
+export async function startRelay(t: Teardown, targetPort: number): Promise<Relay> {
+  const sockets = new Set<Socket>();
+  const relay = { silent: false, port: 0, connections: 0 };
+  const server = createServer((near) => {
+    relay.connections++;
+    const far = connectTcp(targetPort, '127.0.0.1');
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from);
+      from.on('data', (data) => {
+        if (!relay.silent) to.write(data);
+      });
+      from.on('close', () => {
+        if (!relay.silent) to.destroy();
+      });
+      from.on('error', () => {});
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  relay.port = (server.address() as AddressInfo).port;
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return relay;
+}
+
+export type Relay = { silent: boolean; readonly port: number; readonly connections: number };
+
+/** The TCP port a node listens on. */
+export function portOf(node: JoinableMesh): number {
+  return Number(/\/tcp\/(\d+)/.exec(node.addresses()[0] ?? '')?.[1]);
 }
