@@ -106,7 +106,10 @@ class Watch {
     if (this.#options.allowWatchBookmarks === true) this.#startBookmarks();
     if (signal === undefined) return;
     const onAbort = () => this.#stream.close();
-    if (signal.aborted) return onAbort();
+    if (signal.aborted) {
+      onAbort();
+      return;
+    }
     signal.addEventListener('abort', onAbort, { once: true });
     this.#onAbort = () => signal.removeEventListener('abort', onAbort);
   }

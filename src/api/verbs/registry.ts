@@ -1,0 +1,119 @@
+/** All verbs on all kinds: finds the code for a verb and subresource, and turns every failure into a Status. */
+
+import { invariant } from '../../lib/invariant.ts';
+import { parseIpRange } from '../admission/ip-range.ts';
+import { methodNotSupported, subjectOf, toApiError } from '../status.ts';
+import type { ApiVerbs, RequestContext, Target } from '../types.ts';
+import { createBinding } from './binding.ts';
+import {
+  settingsOf,
+  type VerbsComponents,
+  type VerbsContext,
+  type VerbsOptions,
+} from './components.ts';
+import { createObject } from './create.ts';
+import { deleteObject } from './delete.ts';
+import { deleteCollection } from './delete-collection.ts';
+import { createEviction } from './eviction.ts';
+import { finalizeNamespace } from './finalize.ts';
+import { getObject } from './get.ts';
+import { listObjects } from './list.ts';
+import { patchObject } from './patch.ts';
+import { getScale, patchScale, updateScale } from './scale.ts';
+import { createToken } from './token.ts';
+import { updateObject } from './update.ts';
+import { bytesOf } from './versions.ts';
+import { watchObjects } from './watch.ts';
+
+/** The verbs of one process over its store. Throws config-invalid if an option makes no sense. */
+export function createVerbs(components: VerbsComponents, options: VerbsOptions = {}): ApiVerbs {
+  const settings = settingsOf(options);
+  parseIpRange(settings.serviceCidr);
+  const byName = new Map(components.kinds.map((kind) => [kind.kind, kind]));
+  invariant(byName.size === components.kinds.length, 'every kind is declared once', {
+    declared: components.kinds.length,
+    names: byName.size,
+  });
+  const verbs: VerbsContext = { ...components, settings, kindNamed: (name) => byName.get(name) };
+  return {
+    get: (context, target, getOptions = {}) => answered(get(verbs, context, target, getOptions)),
+    list: (context, target, listOptions = {}) =>
+      answered(listObjects(verbs, context, target, listOptions)),
+    watch: (context, target, watchOptions = {}) =>
+      answered(watchObjects(verbs, context, target, watchOptions)),
+    create: (context, target, body) => answered(create(verbs, context, target, body)),
+    update: (context, target, body) => answered(update(verbs, context, target, body)),
+    patch: (context, target, patch) =>
+      answered(
+        (target.subresource === 'scale' ? patchScale : patchObject)(verbs, context, target, patch),
+      ),
+    delete: (context, target, deleteOptions = {}) =>
+      answered(remove(verbs, context, target, deleteOptions)),
+    deleteCollection: (context, target, deleteOptions = {}, selection = {}) =>
+      answered(deleteCollection(verbs, context, target, deleteOptions, selection)),
+    bytesOf,
+  };
+}
+
+type Args<T extends unknown[]> = [VerbsContext, RequestContext, Target, ...T];
+
+async function get(...args: Args<[Parameters<typeof getObject>[3]]>) {
+  const [verbs, context, target, options] = args;
+  switch (target.subresource) {
+    case undefined:
+    case 'status':
+      return getObject(verbs, context, target, options);
+    case 'scale':
+      return getScale(verbs, context, target);
+    default:
+      throw notHere(target, 'get');
+  }
+}
+
+async function create(...args: Args<[unknown]>) {
+  const [verbs, context, target, body] = args;
+  const { subresource, kind } = target;
+  const on = subresource === undefined ? '' : `${kind.kind}/${subresource}`;
+  switch (on) {
+    case '':
+      return createObject(verbs, context, target, body);
+    case 'Pod/binding':
+      return createBinding(verbs, context, target, body);
+    case 'Pod/eviction':
+      return createEviction(verbs, context, target, body);
+    case 'ServiceAccount/token':
+      return createToken(verbs, context, target, body);
+    default:
+      throw notHere(target, 'create');
+  }
+}
+
+async function update(...args: Args<[unknown]>) {
+  const [verbs, context, target, body] = args;
+  switch (target.subresource) {
+    case 'scale':
+      return updateScale(verbs, context, target, body);
+    case 'finalize':
+      return finalizeNamespace(verbs, context, target, body);
+    default:
+      return updateObject(verbs, context, target, body);
+  }
+}
+
+async function remove(...args: Args<[Parameters<typeof deleteObject>[3]]>) {
+  const [, , target] = args;
+  if (target.subresource !== undefined) throw notHere(target, 'delete');
+  return deleteObject(...args);
+}
+
+function notHere(target: Target, verb: string): Error {
+  const { subresource } = target;
+  const what = subresource === undefined ? verb : `${verb} of ${subresource}`;
+  return methodNotSupported(subjectOf(target), what);
+}
+
+function answered<T>(work: Promise<T>): Promise<T> {
+  return work.catch((error: unknown) => {
+    throw toApiError(error);
+  });
+}

@@ -1,0 +1,125 @@
+/** The scale subresource: every scalable kind seen as an autoscaling/v1 Scale, so that one tool scales them all. */
+
+import { invalid as invalidField } from '../../resources/field-errors.ts';
+import type { Scale } from '../../resources/generated/kinds.ts';
+import type { KubeObject, ScaleDeclaration } from '../../resources/types.ts';
+import { applyPatch } from '../patch/apply-patch.ts';
+import { badRequest, invalid, methodNotSupported, subjectOf } from '../status.ts';
+import type { ObjectAnswer, Patch, RequestContext, Target } from '../types.ts';
+import { checkTypeMeta } from './body.ts';
+import { changeObject, type Planner } from './change.ts';
+import type { VerbsContext } from './components.ts';
+import { getObject } from './get.ts';
+import { cloneJson, isRecord } from './json.ts';
+import { requiredName } from './keys.ts';
+import { checkStructure } from './structure.ts';
+import { plannerFor } from './update.ts';
+
+const API_VERSION = 'autoscaling/v1';
+const SCHEMA = 'io.k8s.api.autoscaling.v1.Scale';
+const SUBJECT = { group: 'autoscaling', plural: 'scales', kind: 'Scale' };
+
+/** The Scale of an object. */
+export async function getScale(
+  verbs: VerbsContext,
+  context: RequestContext,
+  target: Target,
+): Promise<ObjectAnswer> {
+  const declaration = declarationOf(target);
+  const { item } = await getObject(verbs, context, target, {});
+  return answer(declaration, item?.object as KubeObject);
+}
+
+/** Sets the replicas that the body's Scale asks for. */
+export function updateScale(
+  verbs: VerbsContext,
+  context: RequestContext,
+  target: Target,
+  body: unknown,
+): Promise<ObjectAnswer> {
+  const scale = decodeScale(target, body);
+  return change(verbs, context, target, () => scale);
+}
+
+/** Sets the replicas that the patched Scale asks for. */
+export function patchScale(
+  verbs: VerbsContext,
+  context: RequestContext,
+  target: Target,
+  patch: Patch,
+): Promise<ObjectAnswer> {
+  const declaration = declarationOf(target);
+  return change(verbs, context, target, (old) => {
+    const present = cloneJson(scaleOf(declaration, old));
+    return decodeScale(target, applyPatch(SCHEMA, present, patch));
+  });
+}
+
+async function change(
+  verbs: VerbsContext,
+  context: RequestContext,
+  target: Target,
+  wanted: (old: KubeObject) => Scale,
+): Promise<ObjectAnswer> {
+  const declaration = declarationOf(target);
+  const { subresource: _scale, ...main } = target;
+  const planner: Planner = plannerFor(verbs, context, main, (old) => {
+    const scale = wanted(old);
+    const object = cloneJson(old);
+    const { resourceVersion, uid } = scale.metadata;
+    object.metadata.resourceVersion = resourceVersion;
+    if (uid !== undefined) object.metadata.uid = uid;
+    declaration.setReplicas(object, scale.spec?.replicas ?? 0);
+    return object;
+  });
+  const { item } = await changeObject(verbs, context, main, planner);
+  return answer(declaration, item.object as KubeObject);
+}
+
+function decodeScale(target: Target, body: unknown): Scale {
+  if (!isRecord(body)) throw badRequest('the body is not a Scale');
+  const scale = checkTypeMeta(body, 'Scale', API_VERSION) as Scale;
+  const { errors } = checkStructure(SCHEMA, scale);
+  if (errors.length > 0) {
+    throw badRequest(`Scale in version "v1" cannot be handled as a Scale: ${errors[0]}`);
+  }
+  const name = requiredName(target);
+  if ((scale.metadata.name ?? '') !== '' && scale.metadata.name !== name) {
+    throw badRequest(
+      `the name of the object (${scale.metadata.name}) does not match the name on the URL (${name})`,
+    );
+  }
+  const replicas = scale.spec?.replicas ?? 0;
+  if (replicas < 0) {
+    const detail = 'must be greater than or equal to 0';
+    throw invalid(SUBJECT, name, [invalidField('spec.replicas', replicas, detail)]);
+  }
+  return scale;
+}
+
+function declarationOf(target: Target): ScaleDeclaration {
+  const { scale } = target.kind;
+  if (scale === undefined) throw methodNotSupported(subjectOf(target), 'scale');
+  return scale;
+}
+
+function scaleOf(declaration: ScaleDeclaration, object: KubeObject): Scale {
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
+  const selector = declaration.getSelector(object);
+  const replicas = declaration.getReplicas(object);
+  return {
+    kind: 'Scale',
+    apiVersion: API_VERSION,
+    metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
+    spec: replicas === 0 ? {} : { replicas },
+    status: {
+      replicas: declaration.getStatusReplicas(object),
+      ...(selector === '' ? {} : { selector }),
+    },
+  };
+}
+
+function answer(declaration: ScaleDeclaration, object: KubeObject): ObjectAnswer {
+  const bytes = Buffer.from(JSON.stringify(scaleOf(declaration, object)), 'utf8');
+  return { code: 200, bytes };
+}

@@ -1,0 +1,44 @@
+/** The last word on an object before it is stored: the kind's own rules, and warnings about what is on its way out. */
+
+import type { FieldError, KubeObject } from '../../resources/types.ts';
+import { validateObjectMetaUpdate } from '../../resources/validation/metadata.ts';
+import { invalid, subjectOf } from '../status.ts';
+import type { RequestContext, Target } from '../types.ts';
+
+/** Throws 422 with one cause per failure of a new object. */
+export function validateNew(context: RequestContext, target: Target, object: KubeObject): void {
+  refuse(target, object, target.kind.validate(object));
+  warn(context, target, object);
+}
+
+/** Throws 422 with one cause per failure of a changed object. */
+export function validateChange(
+  context: RequestContext,
+  target: Target,
+  object: KubeObject,
+  old: KubeObject,
+): void {
+  const { kind } = target;
+  const errors = [...validateObjectMetaUpdate(object.metadata, old.metadata)];
+  errors.push(...kind.validate(object), ...(kind.validateUpdate?.(object, old) ?? []));
+  refuse(target, object, errors);
+  warn(context, target, object);
+}
+
+/** As validateChange, for a change through the status subresource. */
+export function validateStatusChange(target: Target, object: KubeObject, old: KubeObject): void {
+  const { kind } = target;
+  const errors = [...validateObjectMetaUpdate(object.metadata, old.metadata)];
+  errors.push(...(kind.validateStatusUpdate?.(object, old) ?? []));
+  refuse(target, object, errors);
+}
+
+function refuse(target: Target, object: KubeObject, errors: readonly FieldError[]): void {
+  if (errors.length === 0) return;
+  throw invalid(subjectOf(target), object.metadata.name ?? '', errors);
+}
+
+function warn(context: RequestContext, target: Target, object: KubeObject): void {
+  const { warnings } = target.kind;
+  if (warnings !== undefined) context.warnings.push(...warnings(object));
+}
