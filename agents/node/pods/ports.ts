@@ -51,7 +51,7 @@ export type RuntimeMount = {
   readonly hostPath: string;
   readonly containerPath: string;
   readonly readOnly: boolean;
-  readonly propagation?: 'private' | 'rslave' | 'rshared';
+  readonly propagation?: 'rprivate' | 'rslave' | 'rshared';
 };
 
 /** Network, IPC and PID namespaces of a container. `sandbox` joins the sandbox container's. */

@@ -41,7 +41,7 @@ function hostConfig(request: ContainerRequest): Docker.HostConfig {
       Config: { 'max-size': LOG_FILE_MAX, 'max-file': LOG_FILES_MAX },
     },
     RestartPolicy: { Name: 'no' },
-    ...(request.mounts ? { Binds: request.mounts.map(bind) } : {}),
+    ...(request.mounts ? { Mounts: request.mounts.map(bindMount) } : {}),
     ...(sysctls ? { Sysctls: { ...sysctls } } : {}),
     ...(cpuShares === undefined ? {} : { CpuShares: cpuShares }),
     ...(cpuQuotaUs === undefined
@@ -82,7 +82,14 @@ function pidMode({ pid, sandboxId }: ContainerRequest): string {
   return namespaceMode(pid, sandboxId, '');
 }
 
-function bind({ hostPath, containerPath, readOnly, propagation }: RuntimeMount): string {
-  const flags = [readOnly ? 'ro' : 'rw', ...(propagation ? [propagation] : [])];
-  return `${hostPath}:${containerPath}:${flags.join(',')}`;
+/** Mounts, not Binds: a path may hold a colon, and a missing source is an error instead of a new directory. */
+function bindMount(mount: RuntimeMount): Docker.MountSettings {
+  const { hostPath, containerPath, readOnly, propagation = 'rprivate' } = mount;
+  return {
+    Type: 'bind',
+    Source: hostPath,
+    Target: containerPath,
+    ReadOnly: readOnly,
+    BindOptions: { Propagation: propagation },
+  };
 }
