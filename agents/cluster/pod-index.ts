@@ -20,3 +20,15 @@ export function orphansOf(pods: Informer<Pod>, namespace: string): readonly Pod[
 function ownerIndex(pod: Pod): readonly string[] {
   return [controllerOf(pod)?.uid ?? `orphans of ${pod.metadata.namespace ?? ''}`];
 }
+
+/** Index of pods by the node they are bound to. */
+export const NODE_INDEX = 'cluster/node-name';
+
+/** Registers the index; harmless when done before. */
+export function addNodeIndex(pods: Informer<Pod>): void {
+  pods.addIndex(NODE_INDEX, nodeIndex);
+}
+
+function nodeIndex(pod: Pod): readonly string[] {
+  return pod.spec.nodeName ? [pod.spec.nodeName] : [];
+}

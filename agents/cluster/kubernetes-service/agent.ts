@@ -3,6 +3,7 @@
 import { isAlreadyExists } from '../../../src/client/errors.ts';
 import { runReconciler } from '../../../src/client/reconciler.ts';
 import type { Client, ReconcileResult } from '../../../src/client/types.ts';
+import type { KubeObject } from '../../../src/resources/types.ts';
 import { type ClusterAgentDeps, controller } from '../controller.ts';
 import type { Node } from '../kinds.ts';
 import { sameStatus } from '../statuses.ts';
@@ -24,7 +25,7 @@ export function createKubernetesServiceController(
   options: KubernetesServiceOptions = {},
 ) {
   const { serviceIp = '10.96.0.1', apiPort = 6443 } = options;
-  const isKey = ({ metadata }: { metadata: { namespace?: string; name: string } }) =>
+  const isKey = ({ metadata }: Pick<KubeObject, 'metadata'>) =>
     metadata.namespace === KEY.namespace && metadata.name === KEY.name ? ['all'] : [];
   return controller(deps, { name: NAME, component: 'kubernetes-service' }, async (context) => {
     const { client, signal } = context;
