@@ -130,6 +130,10 @@ class InProcessClient implements LocalClient {
     await this.#verbs.create(this.#context(), target, body);
   }
 
+  async finalize(namespace: KindMap['Namespace']): Promise<void> {
+    await this.#update('Namespace', namespace, 'finalize');
+  }
+
   informer<K extends KindName>(kind: K): Informer<KindMap[K]> {
     return this.#shared.informers.informer(kind);
   }
@@ -177,7 +181,7 @@ class InProcessClient implements LocalClient {
   async #update<K extends KindName>(
     kind: K,
     object: KindMap[K],
-    subresource: 'status' | undefined,
+    subresource: 'status' | 'finalize' | undefined,
   ): Promise<KindMap[K]> {
     const { namespace, name } = (object as KubeObject).metadata;
     const key = namespace === undefined ? { name } : { namespace, name };

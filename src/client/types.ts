@@ -52,6 +52,8 @@ export interface Client {
   delete<K extends KindName>(kind: K, key: ObjectKey, options?: ClientDeleteOptions): Promise<void>;
   /** POST to pods/binding: sets spec.nodeName once. */
   bind(pod: ObjectKey, node: string, uid?: string): Promise<void>;
+  /** PUT to namespaces/finalize: takes over the object's spec.finalizers; with the last one the namespace goes. */
+  finalize(namespace: KindMap['Namespace']): Promise<void>;
   /** The process's shared cache of a kind; starts on first use. */
   informer<K extends KindName>(kind: K): Informer<KindMap[K]>;
   /** The same client with every write fenced by a leadership term. */
