@@ -1,0 +1,93 @@
+/**
+ * Bodies into values. JSON and YAML; a text that is neither well-formed nor an object is a 400 worded as upstream
+ * words it. Keys that stand twice are an error, a warning or nothing, by fieldValidation.
+ */
+
+import { LineCounter, parseDocument } from 'yaml';
+import { messageOf } from '../../lib/errors.ts';
+import { type ApiError, badRequest } from '../status.ts';
+import type { FieldValidation } from '../types.ts';
+import { duplicateKeys } from './duplicate-keys.ts';
+import type { Format } from './negotiate.ts';
+
+export type DecodeOptions = {
+  /** Kind named in errors: `must be of type Pod`. */
+  readonly expected: string;
+  readonly fieldValidation: FieldValidation;
+  /** Gets one text per duplicate field under Warn. */
+  readonly warnings: string[];
+};
+
+/** Alias expansions in a YAML body beyond this are taken for an attack. */
+const YAML_ALIASES_MAX = 100;
+const SUMMARY_CHARS = 30;
+
+/** The value of a body. Throws ApiError 400. */
+export function decodeBody(bytes: Buffer, format: Format, options: DecodeOptions): unknown {
+  const text = bytes.toString('utf8');
+  // A patch or an object sent as YAML is often JSON, which parses far faster.
+  if (format === 'yaml' && !/^\s*\{/.test(text)) return decodeYaml(text, options);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    if (format === 'yaml') return decodeYaml(text, options);
+    const why = text.trim() === '' ? 'unexpected end of JSON input' : messageOf(error);
+    throw unrecognized(text, `couldn't get version/kind; json parse error: ${why}`, options);
+  }
+  if (options.fieldValidation !== 'Ignore') report(duplicateKeys(text), options);
+  return value;
+}
+
+function decodeYaml(text: string, options: DecodeOptions): unknown {
+  const document = parseDocument(text, {
+    uniqueKeys: false,
+    lineCounter: new LineCounter(),
+    logLevel: 'silent',
+  });
+  const [error] = document.errors;
+  if (error !== undefined) {
+    throw unrecognized(text, `error converting YAML to JSON: ${error.message}`, options);
+  }
+  try {
+    const value: unknown = document.toJS({ maxAliasCount: YAML_ALIASES_MAX });
+    if (options.fieldValidation !== 'Ignore') {
+      const strict = parseDocument(text, { uniqueKeys: true, logLevel: 'silent' });
+      const duplicates = strict.errors.filter(({ code }) => code === 'DUPLICATE_KEY');
+      report(
+        duplicates.map(({ linePos }) => `line ${linePos?.[0].line ?? 0}`),
+        options,
+      );
+    }
+    return value;
+  } catch (failure) {
+    if (failure instanceof Error && 'status' in failure) throw failure;
+    throw unrecognized(text, messageOf(failure), options);
+  }
+}
+
+function report(duplicates: readonly string[], options: DecodeOptions): void {
+  if (duplicates.length === 0) return;
+  const texts = duplicates.map((path) => `duplicate field "${path}"`);
+  if (options.fieldValidation === 'Strict') {
+    throw badRequest(`strict decoding error: ${texts.join(', ')}`);
+  }
+  options.warnings.push(...texts);
+}
+
+function unrecognized(text: string, why: string, options: DecodeOptions): ApiError {
+  return badRequest(
+    `the object provided is unrecognized (must be of type ${options.expected}): ${why} (${summary(text)})`,
+  );
+}
+
+/** The beginning of a text as upstream quotes it: readable if it looks like JSON, hexadecimal otherwise. */
+function summary(text: string): string {
+  if (text === '') return '<empty>';
+  if (!text.startsWith('{')) {
+    return `0x${Buffer.from(text)
+      .subarray(0, SUMMARY_CHARS / 2)
+      .toString('hex')}`;
+  }
+  return text.length > SUMMARY_CHARS ? `${text.slice(0, SUMMARY_CHARS)} ...` : text;
+}

@@ -1,0 +1,36 @@
+/** Waiting for a slow client, but not for ever. */
+
+import type { EventEmitter } from 'node:events';
+import type { Clock } from '../../lib/clock.ts';
+import { SkeinError } from '../../lib/errors.ts';
+
+/** A client that takes nothing for this long is cut. */
+export const DRAIN_DEADLINE_MS = 30_000;
+
+/**
+ * Resolves when `stream` can take more; rejects with deadline-exceeded when it does not drain in time, stream-closed
+ * when it closes.
+ */
+export function drained(
+  stream: EventEmitter,
+  clock: Clock,
+  deadlineMs = DRAIN_DEADLINE_MS,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (error?: SkeinError) => {
+      timer.cancel();
+      stream.off('drain', onDrain);
+      stream.off('close', onClose);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const onDrain = () => settle();
+    const onClose = () =>
+      settle(new SkeinError('stream-closed', 'the client closed the connection'));
+    const timer = clock.after(deadlineMs, () =>
+      settle(new SkeinError('deadline-exceeded', `the client took nothing for ${deadlineMs} ms`)),
+    );
+    stream.once('drain', onDrain);
+    stream.once('close', onClose);
+  });
+}

@@ -1,0 +1,169 @@
+/**
+ * Watches as streams of JSON lines. A frame is encoded once per event and representation, however many clients watch: it is kept
+ * with the stored object, and goes when the object does.
+ */
+
+import type { ServerResponse } from 'node:http';
+import type { Clock } from '../../lib/clock.ts';
+import type { KubeObject } from '../../resources/types.ts';
+import type { StoredObject } from '../../store/types.ts';
+import { type IncludeObject, partialMetadata, table } from '../table/table.ts';
+import type { ApiVerbs, Target, WatchEvent, WatchHandle } from '../types.ts';
+import { drained } from './drain.ts';
+import { listMetadata } from './list-bytes.ts';
+import type { Representation } from './negotiate.ts';
+import { addWarnings } from './respond.ts';
+
+/** How one watcher wants its events. */
+export type WatchView = {
+  readonly target: Target;
+  readonly representation: Representation;
+  readonly include: IncludeObject;
+  readonly verbs: Pick<ApiVerbs, 'bytesOf'>;
+  readonly clock: Clock;
+};
+
+/** Frames by object, then by event type and representation. */
+const frames = new WeakMap<StoredObject, Map<string, Buffer>>();
+/** Frames are larger than what a socket takes at once; more than this is written in several calls. */
+const BATCH_BYTES_MAX = 256 * 1024;
+
+/** Writes events to the response until the watch or the client ends. Never rejects. */
+export async function streamWatch(
+  response: ServerResponse,
+  handle: WatchHandle,
+  view: WatchView,
+  warnings: readonly string[],
+): Promise<void> {
+  const headers = ['Content-Type', 'application/json', 'Cache-Control', 'no-cache, private'];
+  addWarnings(headers, warnings);
+  response.writeHead(200, headers);
+  // A client must learn at once that its watch stands, also when nothing happens for an hour.
+  response.flushHeaders();
+  response.socket?.setNoDelay(true);
+  const onClose = () => handle.close();
+  response.once('close', onClose);
+  const encoder = new FrameEncoder(view);
+  try {
+    for await (const events of handle) {
+      for (const chunk of encoder.encode(events)) {
+        if (!response.write(chunk)) await drained(response, view.clock);
+      }
+    }
+    response.end();
+  } catch {
+    // Too slow, or gone. A cut connection makes a live client list again and resume.
+    response.destroy();
+  } finally {
+    response.off('close', onClose);
+    handle.close();
+  }
+}
+
+/** Turns batches of events into chunks of frames for one watcher. */
+export class FrameEncoder {
+  readonly #view: WatchView;
+  /** The first frame of a table carries the columns; clients remember them. */
+  #columnsSent = false;
+
+  constructor(view: WatchView) {
+    this.#view = view;
+  }
+
+  *encode(events: readonly WatchEvent[]): Generator<Buffer> {
+    let batch: Buffer[] = [];
+    let size = 0;
+    for (const event of events) {
+      const frame = this.#frame(event);
+      batch.push(frame);
+      size += frame.length;
+      if (size < BATCH_BYTES_MAX) continue;
+      yield Buffer.concat(batch);
+      batch = [];
+      size = 0;
+    }
+    const [only] = batch;
+    if (only !== undefined) yield batch.length === 1 ? only : Buffer.concat(batch);
+  }
+
+  #frame(event: WatchEvent): Buffer {
+    switch (event.type) {
+      case 'ERROR':
+        return frameOf('ERROR', Buffer.from(JSON.stringify(event.status)));
+      case 'BOOKMARK':
+        return frameOf('BOOKMARK', this.#bookmark(event.bytes, event.revision));
+      default:
+        return this.#objectFrame(event.type, event.item);
+    }
+  }
+
+  #objectFrame(type: string, item: StoredObject): Buffer {
+    const { target, representation } = this.#view;
+    if (representation.shape === 'Table') {
+      // Not shared: rows show ages, which differ for a watcher that comes later.
+      const withColumns = !this.#columnsSent;
+      this.#columnsSent = true;
+      return frameOf(type, this.#table(item, withColumns));
+    }
+    const version =
+      target.served === undefined ? '' : `${target.served.group}/${target.served.version}`;
+    const id = `${type} ${representation.shape} ${representation.metaVersion} ${version}`;
+    let known = frames.get(item);
+    if (known === undefined) {
+      known = new Map();
+      frames.set(item, known);
+    }
+    let frame = known.get(id);
+    if (frame === undefined) {
+      frame = frameOf(type, this.#shaped(item));
+      known.set(id, frame);
+    }
+    return frame;
+  }
+
+  #shaped(item: StoredObject): Buffer {
+    const { target, representation, verbs } = this.#view;
+    if (representation.shape === 'Object') return verbs.bytesOf(target, item);
+    return Buffer.from(partialMetadata(item, representation.metaVersion));
+  }
+
+  #table(item: StoredObject, withColumns: boolean): Buffer {
+    const { target, representation, include, verbs, clock } = this.#view;
+    const options = {
+      kind: target.kind,
+      metaVersion: representation.metaVersion,
+      include,
+      nowMs: clock.nowMs(),
+      bytesOf: (one: StoredObject) => verbs.bytesOf(target, one),
+    };
+    return table(options, [item], listMetadata({ revision: item.revision }), withColumns);
+  }
+
+  /** A bookmark keeps its annotations (the end of the initial events) in every shape. */
+  #bookmark(bytes: Buffer, revision: number): Buffer {
+    const { shape, metaVersion } = this.#view.representation;
+    if (shape === 'Object') return bytes;
+    const { metadata } = JSON.parse(bytes.toString()) as KubeObject;
+    const partial = {
+      kind: 'PartialObjectMetadata',
+      apiVersion: `meta.k8s.io/${metaVersion}`,
+      metadata,
+    };
+    if (shape !== 'Table') return Buffer.from(JSON.stringify(partial));
+    return Buffer.from(
+      JSON.stringify({
+        kind: 'Table',
+        apiVersion: `meta.k8s.io/${metaVersion}`,
+        metadata: { resourceVersion: String(revision) },
+        columnDefinitions: [],
+        rows: [{ cells: [], object: partial }],
+      }),
+    );
+  }
+}
+
+const SUFFIX = Buffer.from('}\n');
+
+function frameOf(type: string, object: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(`{"type":"${type}","object":`), object, SUFFIX]);
+}
