@@ -5,7 +5,7 @@
  */
 
 import 'reflect-metadata';
-import type { webcrypto } from 'node:crypto';
+import { createHash, type webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import {
   AuthorityKeyIdentifierExtension,
@@ -126,6 +126,12 @@ export async function issueClient(
 /** When the certificate ends, milliseconds since the epoch. */
 export function expiresAtMs(certificatePem: string): number {
   return new X509Certificate(certificatePem).notAfter.getTime();
+}
+
+/** SHA-256 of the certificate's DER form: what a join token names the authority by. */
+export function authorityHash(certificatePem: string): Buffer {
+  const der = Buffer.from(new X509Certificate(certificatePem).rawData);
+  return createHash('sha256').update(der).digest();
 }
 
 async function issue(
