@@ -23,7 +23,7 @@ export function decodeObject(context: RequestContext, target: Target, body: unkn
     kind.defaults?.(object);
     return object;
   }
-  if (served.deprecated !== undefined) context.warnings.push(served.deprecated);
+  warnOnce(context, served.deprecated);
   served.defaults?.(object);
   const stored = served.toStorage(object);
   kind.defaults?.(stored);
@@ -69,6 +69,11 @@ function checkShape(
   if (unknown.length === 0 || fieldValidation === 'Ignore') return object;
   const texts = unknown.map((path) => `unknown field "${path}"`);
   if (fieldValidation === 'Strict') throw badRequest(`strict decoding error: ${texts.join(', ')}`);
-  context.warnings.push(...texts);
+  for (const text of texts) warnOnce(context, text);
   return object;
+}
+
+/** A patch is decoded anew after a lost race; its warnings are said once. */
+function warnOnce(context: RequestContext, text: string | undefined): void {
+  if (text !== undefined && !context.warnings.includes(text)) context.warnings.push(text);
 }

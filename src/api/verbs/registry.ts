@@ -1,9 +1,9 @@
 /** All verbs on all kinds: finds the code for a verb and subresource, and turns every failure into a Status. */
 
-import { invariant } from '../../lib/invariant.ts';
+import type { ResourceKind } from '../../resources/types.ts';
 import { parseIpRange } from '../admission/ip-range.ts';
 import { methodNotSupported, subjectOf, toApiError } from '../status.ts';
-import type { ApiVerbs, RequestContext, Target } from '../types.ts';
+import type { ApiVerbs, Patch, RequestContext, Target } from '../types.ts';
 import { createBinding } from './binding.ts';
 import {
   settingsOf,
@@ -29,11 +29,9 @@ import { watchObjects } from './watch.ts';
 export function createVerbs(components: VerbsComponents, options: VerbsOptions = {}): ApiVerbs {
   const settings = settingsOf(options);
   parseIpRange(settings.serviceCidr);
-  const byName = new Map(components.kinds.map((kind) => [kind.kind, kind]));
-  invariant(byName.size === components.kinds.length, 'every kind is declared once', {
-    declared: components.kinds.length,
-    names: byName.size,
-  });
+  const byName = new Map<string, ResourceKind>();
+  // A custom kind may bear a built-in one's name; the built-in one, declared first, is meant.
+  for (const kind of components.kinds) if (!byName.has(kind.kind)) byName.set(kind.kind, kind);
   const verbs: VerbsContext = { ...components, settings, kindNamed: (name) => byName.get(name) };
   return {
     get: (context, target, getOptions = {}) => answered(get(verbs, context, target, getOptions)),
@@ -43,10 +41,7 @@ export function createVerbs(components: VerbsComponents, options: VerbsOptions =
       answered(watchObjects(verbs, context, target, watchOptions)),
     create: (context, target, body) => answered(create(verbs, context, target, body)),
     update: (context, target, body) => answered(update(verbs, context, target, body)),
-    patch: (context, target, patch) =>
-      answered(
-        (target.subresource === 'scale' ? patchScale : patchObject)(verbs, context, target, patch),
-      ),
+    patch: (context, target, document) => answered(patch(verbs, context, target, document)),
     delete: (context, target, deleteOptions = {}) =>
       answered(remove(verbs, context, target, deleteOptions)),
     deleteCollection: (context, target, deleteOptions = {}, selection = {}) =>
@@ -98,6 +93,11 @@ async function update(...args: Args<[unknown]>) {
     default:
       return updateObject(verbs, context, target, body);
   }
+}
+
+async function patch(...args: Args<[Patch]>) {
+  const [, , target] = args;
+  return target.subresource === 'scale' ? patchScale(...args) : patchObject(...args);
 }
 
 async function remove(...args: Args<[Parameters<typeof deleteObject>[3]]>) {

@@ -139,9 +139,10 @@ function carryField(object: KubeObject, from: KubeObject, field: string): void {
 
 /** Generation counts changes of what is wanted: everything but metadata and status. */
 function carryGeneration(kind: ResourceKind, object: KubeObject, old: KubeObject): void {
-  if (!kind.countsGeneration) return;
+  // A kind that knows better has counted already.
+  if (!kind.countsGeneration || object.metadata.generation !== old.metadata.generation) return;
   const changed = !sameMeaning(wantedPart(object), wantedPart(old));
-  object.metadata.generation = (old.metadata.generation ?? 0) + (changed ? 1 : 0);
+  if (changed) object.metadata.generation = (old.metadata.generation ?? 0) + 1;
 }
 
 function wantedPart(object: KubeObject): object {

@@ -11,7 +11,10 @@ export function validateNew(context: RequestContext, target: Target, object: Kub
   warn(context, target, object);
 }
 
-/** Throws 422 with one cause per failure of a changed object. */
+/**
+ * Throws 422 with one cause per failure of a changed object. A kind's validateUpdate covers metadata and the whole
+ * object.
+ */
 export function validateChange(
   context: RequestContext,
   target: Target,
@@ -19,8 +22,10 @@ export function validateChange(
   old: KubeObject,
 ): void {
   const { kind } = target;
-  const errors = [...validateObjectMetaUpdate(object.metadata, old.metadata)];
-  errors.push(...kind.validate(object), ...(kind.validateUpdate?.(object, old) ?? []));
+  const errors = kind.validateUpdate?.(object, old) ?? [
+    ...validateObjectMetaUpdate(object.metadata, old.metadata),
+    ...kind.validate(object),
+  ];
   refuse(target, object, errors);
   warn(context, target, object);
 }
@@ -28,8 +33,9 @@ export function validateChange(
 /** As validateChange, for a change through the status subresource. */
 export function validateStatusChange(target: Target, object: KubeObject, old: KubeObject): void {
   const { kind } = target;
-  const errors = [...validateObjectMetaUpdate(object.metadata, old.metadata)];
-  errors.push(...(kind.validateStatusUpdate?.(object, old) ?? []));
+  const errors =
+    kind.validateStatusUpdate?.(object, old) ??
+    validateObjectMetaUpdate(object.metadata, old.metadata);
   refuse(target, object, errors);
 }
 
@@ -40,5 +46,9 @@ function refuse(target: Target, object: KubeObject, errors: readonly FieldError[
 
 function warn(context: RequestContext, target: Target, object: KubeObject): void {
   const { warnings } = target.kind;
-  if (warnings !== undefined) context.warnings.push(...warnings(object));
+  if (warnings === undefined) return;
+  for (const text of warnings(object)) {
+    // A retried write says the same again.
+    if (!context.warnings.includes(text)) context.warnings.push(text);
+  }
 }
