@@ -47,10 +47,6 @@ export class Admission {
       this.#dismiss(connection, 'joining ended');
   }
 
-  get strangersAllowed(): boolean {
-    return this.#strangersAllowed;
-  }
-
   /** Allows dialling `peer`, no member yet, until the returned function is called. */
   sponsor(peer: PeerId): () => void {
     this.#sponsors.set(peer, (this.#sponsors.get(peer) ?? 0) + 1);
@@ -81,6 +77,10 @@ export class Admission {
       this.#dismiss(connection, 'a peer that is no member may stay for a short time only'),
     );
     this.#strangers.set(connection, timer);
+  }
+
+  isStranger(connection: Connection): boolean {
+    return this.#strangers.has(connection);
   }
 
   forgetStranger(connection: Connection): void {

@@ -15,6 +15,8 @@ export type FramedStreamOptions = {
   readonly peer: PeerId;
   readonly protocol: string;
   readonly frameBytesMax: number;
+  /** Largest frame the other side may send. Default `frameBytesMax`. */
+  readonly receiveBytesMax?: number;
   readonly limits: MeshLimits;
   /** Called when bytes arrive: whoever sends is alive. */
   readonly onTraffic?: () => void;
@@ -59,7 +61,7 @@ export class FramedStream implements MeshStream {
     this.protocol = options.protocol;
     this.#stream = stream;
     this.#options = options;
-    this.#decoder = new FrameDecoder(options.frameBytesMax);
+    this.#decoder = new FrameDecoder(options.receiveBytesMax ?? options.frameBytesMax);
     this.frames = { [Symbol.asyncIterator]: () => ({ next: () => this.#next() }) };
     stream.addEventListener('remoteCloseWrite', () => {
       this.#remoteClosedWrite = true;

@@ -22,8 +22,10 @@ export type MeshLimits = {
   readonly requestsServedMax: number;
   /** Connections of strangers (only while joining is enabled). Default 16. */
   readonly strangersMax: number;
-  /** How long a stranger may stay. Default 10 s. */
+  /** How long a stranger may stay. Default 20 s. */
   readonly strangerStayMs: number;
+  /** Largest frame a stranger may send. Default 64 KiB. */
+  readonly strangerFrameBytesMax: number;
   /** Connections in handshake at once; more are refused at the door. Default 64. */
   readonly handshakesMax: number;
   /** An inbound handshake that takes longer is cut. Default 3 s. */
@@ -62,7 +64,8 @@ export const MESH_LIMITS: MeshLimits = {
   requestsOutstandingMax: 8192,
   requestsServedMax: 8192,
   strangersMax: 16,
-  strangerStayMs: 10_000,
+  strangerStayMs: 20_000,
+  strangerFrameBytesMax: 64 * 1024,
   handshakesMax: 64,
   handshakeMs: 3000,
   connectionsMax: 4096,

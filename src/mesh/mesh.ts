@@ -146,7 +146,7 @@ class Libp2pMesh implements JoinableMesh {
     if (this.#protocols.has(protocol)) throw new Error(`${protocol} has a handler already`);
     const { frameBytesMax = this.#limits.frameBytesMax } = options;
     this.#register(protocol, (stream, link) => {
-      this.#hand(track(link, link.frame(stream, frameBytesMax)), handler);
+      void this.#hand(track(link, link.frame(stream, frameBytesMax)), handler);
     }).catch((error: unknown) => this.#log.error({ protocol, error }, 'cannot serve a protocol'));
   }
 
@@ -199,11 +199,9 @@ class Libp2pMesh implements JoinableMesh {
     this.#admission.members = members;
     table.update(members);
     for (const connection of host.getConnections()) {
-      const peer = connection.remotePeer.toString();
-      const kept = members.has(peer)
-        ? table.linkOf(connection) !== undefined
-        : this.#isWatched(peer);
-      if (!kept) connection.abort(new SkeinError('not-admitted', 'the membership changed'));
+      // A join under way outlives the moment its peer becomes a member: the grant is still to be sent.
+      if (table.linkOf(connection) !== undefined || this.#isForJoining(connection)) continue;
+      connection.abort(new SkeinError('not-admitted', 'the membership changed'));
     }
   }
 
@@ -228,14 +226,15 @@ class Libp2pMesh implements JoinableMesh {
 
   welcomeStrangers(protocol: string, handler: StreamHandler): () => Promise<void> {
     const { host } = this.#running();
-    const { frameBytesMax, streamsPerProtocolMax } = this.#limits;
+    const limits = this.#limits;
+    const { frameBytesMax, strangerFrameBytesMax: receiveBytesMax } = limits;
     const take = (stream: Stream, connection: Connection) => {
       const peer = connection.remotePeer.toString();
-      const limits = this.#limits;
-      this.#hand(new FramedStream(stream, { peer, protocol, frameBytesMax, limits }), handler);
+      const options = { peer, protocol, frameBytesMax, receiveBytesMax, limits };
+      void this.#hand(new FramedStream(stream, options), handler);
     };
     host
-      .handle(protocol, take, { maxInboundStreams: streamsPerProtocolMax })
+      .handle(protocol, take, { maxInboundStreams: 1 })
       .catch((error: unknown) => this.#log.error({ protocol, error }, 'cannot serve joining'));
     this.#admission.allowStrangers(true);
     return async () => {
@@ -268,7 +267,8 @@ class Libp2pMesh implements JoinableMesh {
       });
       framed.closed.addEventListener('abort', () => {
         release();
-        if (!this.#admission.isMember(peer)) connection.abort(stopped());
+        // The connection served to ask only. As a member we connect anew, with a greeting.
+        if (this.#started?.table.linkOf(connection) === undefined) connection.abort(stopped());
       });
       return framed;
     };
@@ -305,11 +305,14 @@ class Libp2pMesh implements JoinableMesh {
     });
   }
 
-  #hand(stream: MeshStream, handler: StreamHandler): void {
+  async #hand(stream: MeshStream, handler: StreamHandler): Promise<void> {
     try {
-      handler(stream);
+      await handler(stream);
     } catch (error) {
-      this.#log.error({ protocol: stream.protocol, error }, 'a stream handler failed');
+      // A stream that broke under its handler is no news; anything else is the handler's failure.
+      if (!stream.closed.aborted) {
+        this.#log.error({ protocol: stream.protocol, error }, 'a stream handler failed');
+      }
       stream.abort(toOperational(error, stream.protocol));
     }
   }
@@ -327,8 +330,10 @@ class Libp2pMesh implements JoinableMesh {
   }
 
   /** True for a connection that exists for joining, on either side of it. */
-  #isWatched(peer: PeerId): boolean {
-    return this.#admission.isSponsor(peer) || this.#admission.strangersAllowed;
+  #isForJoining(connection: Connection): boolean {
+    if (this.#admission.isStranger(connection)) return true;
+    const outbound = connection.direction === 'outbound';
+    return outbound && this.#admission.isSponsor(connection.remotePeer.toString());
   }
 
   #onActive(peer: PeerId, link: Link | undefined, previous: Link | undefined): void {

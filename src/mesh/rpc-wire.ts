@@ -73,7 +73,8 @@ function decodeParts(bytes: Uint8Array): unknown[] {
   return [];
 }
 
-function toSkeinError(code: string, message: string, retryable: boolean): SkeinError {
+/** The error that a code and a text from another node stand for. */
+export function toSkeinError(code: string, message: string, retryable: boolean): SkeinError {
   if (isErrorCode(code)) return new SkeinError(code, message, { retryable });
   // A newer version may know more codes; its message still says what happened.
   return new SkeinError('remote-failed', `${code}: ${message}`, { retryable });

@@ -28,7 +28,8 @@ export type StreamOptions = {
   readonly frameBytesMax?: number;
 };
 
-export type StreamHandler = (stream: MeshStream) => void;
+/** Takes a stream a peer opened; a throw or rejection aborts it. */
+export type StreamHandler = (stream: MeshStream) => void | Promise<void>;
 
 export type RequestOptions = { readonly deadlineMs: number; readonly signal?: AbortSignal };
 
