@@ -62,6 +62,7 @@ add rule ip ${TABLE} postrouting meta mark and ${MASQUERADE_MARK} == ${MASQUERAD
 add rule ip ${TABLE} postrouting ct status dnat ip saddr . ip daddr @hairpin masquerade
 add rule ip ${TABLE} postrouting ip saddr ${clusterCidr} ip daddr != ${clusterCidr} fib daddr type != local masquerade fully-random
 add chain ip ${TABLE} refuse
+add rule ip ${TABLE} refuse ip daddr ${serviceCidr} meta l4proto tcp reject with tcp reset
 add rule ip ${TABLE} refuse ip daddr ${serviceCidr} reject
 add chain ip ${TABLE} refuse_forward { type filter hook forward priority filter; policy accept; }
 add rule ip ${TABLE} refuse_forward ct state new jump refuse
