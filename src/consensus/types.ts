@@ -50,8 +50,7 @@ export type ConsensusStatus = {
 
 export type LeadershipEvent =
   /** This node leads `term`, and has applied everything of earlier terms. */
-  | { readonly kind: 'gained'; readonly term: Term }
-  | { readonly kind: 'lost'; readonly term: Term };
+  { readonly kind: 'gained'; readonly term: Term } | { readonly kind: 'lost'; readonly term: Term };
 
 export interface Consensus {
   readonly nodeId: NodeId;
@@ -61,7 +60,10 @@ export interface Consensus {
    */
   propose(data: Uint8Array, options?: ProposeOptions): Promise<ProposeResult>;
   /** Resolves when local state is at least as new as every write acknowledged before the call. Rejects with no-leader. */
-  readBarrier(options?: { readonly deadlineMs?: number; readonly signal?: AbortSignal }): Promise<void>;
+  readBarrier(options?: {
+    readonly deadlineMs?: number;
+    readonly signal?: AbortSignal;
+  }): Promise<void>;
   status(): ConsensusStatus;
   /** Called at once with the current state if leading. Returns an unsubscribe function. */
   onLeadership(listener: (event: LeadershipEvent) => void): () => void;

@@ -1,0 +1,490 @@
+/**
+ * One member of the group, put together: core, storage, transport and the services on top. Everything that touches the
+ * core goes through the engine; everything here runs in one thread and never waits on the loop's path.
+ */
+
+import type { RaftNode } from '../../raft/raw-node.ts';
+import { createRaftNode } from '../../raft/raw-node.ts';
+import type { Entry, LogIndex, Message, NodeId, RaftStatus, Term } from '../../raft/types.ts';
+import { abortError } from '../lib/async.ts';
+import type { Clock } from '../lib/clock.ts';
+import { SkeinError } from '../lib/errors.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Registry } from '../lib/metrics.ts';
+import type { Random } from '../lib/random.ts';
+import type { Mesh, PeerEvent } from '../mesh/types.ts';
+import { Autopilot } from './autopilot.ts';
+import { ConsensusMetrics } from './consensus-metrics.ts';
+import { bestSuccessor, CONTROL_METHOD, Control } from './control.ts';
+import { Engine } from './engine.ts';
+import { Forwarder, PROPOSE_METHOD, serveProposals } from './forwarding.ts';
+import { Leadership } from './leadership.ts';
+import type { MembershipOptions } from './membership.ts';
+import { recoverState } from './open-state.ts';
+import type { ProposalsOptions } from './proposals.ts';
+import { type LocalOutcome, Proposals } from './proposals.ts';
+import { ReadBarrier } from './read-barrier.ts';
+import type { SnapshotTransferOptions } from './snapshot-transfer.ts';
+import { SnapshotTransfer } from './snapshot-transfer.ts';
+import type { SnapshotterOptions } from './snapshotter.ts';
+import { Snapshotter } from './snapshotter.ts';
+import type { Storage } from './storage.ts';
+import { Ticker } from './ticker.ts';
+import type { TransportOptions } from './transport.ts';
+import { Transport } from './transport.ts';
+import type {
+  Consensus,
+  ConsensusStatus,
+  LeadershipEvent,
+  ProposeOptions,
+  ProposeResult,
+  StateMachine,
+} from './types.ts';
+
+export type ConsensusComponents = {
+  readonly mesh: Mesh;
+  /** Not opened yet; closed by `stop`. */
+  readonly storage: Storage;
+  readonly stateMachine: StateMachine;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics?: Registry;
+};
+
+export type ConsensusOptions = {
+  /**
+   * On empty storage: begin a group of which this node is the only voter. Otherwise a node with empty storage waits until a
+   * leader that was told to add it makes contact. Ignored when there is state. Default false.
+   */
+  readonly bootstrap?: boolean;
+  /** Time between ticks. Default 50 ms. */
+  readonly tickMs?: number;
+  /** Ticks between a leader's heartbeats. Default 2. */
+  readonly heartbeatTicks?: number;
+  /** Ticks without a leader before an election; drawn from [n, 2n). Default 12. */
+  readonly electionTicks?: number;
+  /** A write that takes this long makes a leader hand over. Default 5 s. */
+  readonly diskStallMs?: number;
+  /**
+   * Stored data or an invariant failed: end the process. Default: throw the error where nothing catches it.
+   */
+  readonly onFatal?: (error: unknown) => void;
+  readonly membership?: MembershipOptions;
+  readonly proposals?: ProposalsOptions;
+  readonly snapshots?: SnapshotterOptions;
+  readonly snapshotTransfer?: SnapshotTransferOptions;
+  readonly transport?: TransportOptions;
+};
+
+/** The request method that answers a member's status. */
+export const STATUS_METHOD = 'consensus.status';
+
+const DEADLINE_MS = 5_000;
+/** Ticks between two looks at the membership. */
+const AUTOPILOT_TICKS = 10;
+/** A refused proposal is tried again after this long, or when the leader changes. */
+const REFUSED_PAUSE_MS = 25;
+/** After the leader's connection broke: how long to wait before an election, at random up to this. */
+const SUCCESSION_MS = 120;
+/** Elections to try in quick succession before the ordinary timeout takes over. */
+const SUCCESSION_ATTEMPTS = 4;
+
+/**
+ * Opens the storage, restores the state machine, and takes part in the group. Rejects with data-damaged if the storage
+ * cannot be trusted.
+ */
+export async function createConsensus(
+  components: ConsensusComponents,
+  options: ConsensusOptions = {},
+): Promise<Consensus> {
+  const { storage, stateMachine, mesh, random } = components;
+  const initial = await recoverState(storage, stateMachine, {
+    self: mesh.self,
+    bootstrap: options.bootstrap ?? false,
+  });
+  const raft = createRaftNode(
+    {
+      id: mesh.self,
+      electionTicks: options.electionTicks ?? 12,
+      heartbeatTicks: options.heartbeatTicks ?? 2,
+      random: () => random.float(),
+    },
+    initial,
+  );
+  const member = new Member(components, options, raft, initial.snapshot.index);
+  member.start();
+  return member;
+}
+
+class Member implements Consensus {
+  readonly nodeId: NodeId;
+  readonly #components: ConsensusComponents;
+  readonly #options: ConsensusOptions;
+  readonly #raft: RaftNode;
+  readonly #engine: Engine;
+  readonly #transport: Transport;
+  readonly #transfer: SnapshotTransfer;
+  readonly #snapshotter: Snapshotter;
+  readonly #proposals: Proposals;
+  readonly #forwarder: Forwarder;
+  readonly #barrier: ReadBarrier;
+  readonly #leadership: Leadership;
+  readonly #autopilot: Autopilot;
+  readonly #control: Control;
+  readonly #ticker: Ticker;
+  readonly #metrics: ConsensusMetrics;
+  #status: RaftStatus;
+  #ticks = 0;
+  #writingSinceMs: number | undefined;
+  #stopped = false;
+  #forgetPeers: () => void = () => {};
+
+  constructor(
+    components: ConsensusComponents,
+    options: ConsensusOptions,
+    raft: RaftNode,
+    snapshotIndex: LogIndex,
+  ) {
+    const { mesh, clock, storage, stateMachine, logger } = components;
+    this.nodeId = mesh.self;
+    this.#components = components;
+    this.#options = options;
+    this.#raft = raft;
+    this.#status = raft.status();
+    this.#metrics = new ConsensusMetrics(components.metrics);
+    this.#leadership = new Leadership(logger);
+    this.#autopilot = new Autopilot(clock, logger, options.membership);
+    this.#engine = new Engine({ raft, storage, machine: stateMachine }, snapshotIndex, {
+      send: (message) => this.#send(message),
+      onApplied: (entry, result) => this.#onApplied(entry, result),
+      onProgress: (index, term) => this.#onProgress(index, term),
+      onRead: (state) => this.#barrier.confirmed(state),
+      onStatus: (status) => this.#onStatus(status),
+      onFatal: (error) => this.#onFatal(error),
+    });
+    this.#transport = new Transport(
+      components,
+      {
+        onMessage: (message) => this.#step(message),
+        onUnreachable: (peer) => this.#whileRunning((core) => core.reportUnreachable(peer)),
+      },
+      options.transport,
+    );
+    this.#transfer = new SnapshotTransfer(
+      components,
+      {
+        onSent: (node, ok) => this.#whileRunning((core) => core.reportSnapshot(node, ok)),
+        onReceived: (message) => this.#step(message),
+        wanted: (meta) => this.#engine.running && meta.index > this.#engine.applied,
+      },
+      options.snapshotTransfer,
+    );
+    this.#snapshotter = new Snapshotter(
+      {
+        storage,
+        machine: stateMachine,
+        clock,
+        logger,
+        confState: () => raft.status().confState,
+        retain: () => this.#transfer.oldestSending,
+        compact: (meta, keepFrom) => this.#whileRunning((core) => core.compact(meta, keepFrom)),
+        onFatal: (error) => this.#onFatal(error),
+      },
+      snapshotIndex,
+      options.snapshots,
+    );
+    const append = (data: readonly Uint8Array[]) => this.#append(data);
+    this.#proposals = new Proposals(append, clock, options.proposals);
+    this.#forwarder = new Forwarder(mesh);
+    this.#barrier = new ReadBarrier({
+      clock,
+      request: (id) => this.#engine.running && this.#engine.use((core) => core.readIndex(id)),
+      applied: () => this.#engine.applied,
+    });
+    this.#control = new Control({
+      mesh,
+      clock,
+      engine: this.#engine,
+      leadership: this.#leadership,
+      autopilot: this.#autopilot,
+      status: () => raft.status(),
+    });
+    this.#ticker = new Ticker(
+      clock,
+      () => this.#tick(),
+      () => this.#status.role !== 'leader',
+      {
+        ...(options.tickMs === undefined ? {} : { tickMs: options.tickMs }),
+        onStall: (lateMs) => logger.warn({ lateMs: Math.round(lateMs) }, 'the event loop stalled'),
+      },
+    );
+  }
+
+  start(): void {
+    const { mesh } = this.#components;
+    mesh.serve(PROPOSE_METHOD, (body) => this.#serveProposals(body));
+    mesh.serve(CONTROL_METHOD, (body) => this.#control.serve(body));
+    mesh.serve(STATUS_METHOD, () => Promise.resolve(this.status()));
+    this.#forgetPeers = mesh.onPeer((event) => this.#onPeer(event));
+    this.#ticker.start();
+    this.#engine.wake();
+    const { voters } = this.#status.confState;
+    // A group of one has nobody to wait for.
+    if (voters.length === 1 && voters[0] === this.nodeId) {
+      this.#engine.use((core) => core.campaign());
+    }
+  }
+
+  async propose(data: Uint8Array, options: ProposeOptions = {}): Promise<ProposeResult> {
+    const { clock } = this.#components;
+    const { deadlineMs = DEADLINE_MS, signal } = options;
+    const endMs = clock.monotonicMs() + deadlineMs;
+    let reason = 'no leader was found in time';
+    let code: 'no-leader' | undefined = 'no-leader';
+    for (;;) {
+      if (signal?.aborted) return { kind: 'dropped', reason: 'withdrawn before it was sent' };
+      const remainingMs = endMs - clock.monotonicMs();
+      if (remainingMs <= 0) return { kind: 'dropped', reason, ...(code && { code }) };
+      if (this.#stopped) return { kind: 'dropped', reason: 'the node is stopping' };
+      const leader = this.#leadership.leader;
+      if (leader === undefined) {
+        await this.#pause(remainingMs, signal);
+        continue;
+      }
+      const outcome = await withdrawable(
+        leader === this.nodeId
+          ? this.#proposals.propose(data, remainingMs)
+          : this.#forwarder.propose(data, remainingMs),
+        signal,
+      );
+      if (outcome.kind !== 'refused') return outcome;
+      reason = outcome.reason;
+      code = undefined;
+      await this.#pause(Math.min(REFUSED_PAUSE_MS, endMs - clock.monotonicMs()), signal);
+    }
+  }
+
+  async readBarrier(options: { deadlineMs?: number; signal?: AbortSignal } = {}): Promise<void> {
+    const { deadlineMs = DEADLINE_MS, signal } = options;
+    if (signal?.aborted) throw abortError(signal);
+    if (this.#stopped) throw new SkeinError('aborted', 'the node is stopping');
+    const waiting = this.#barrier.wait(deadlineMs);
+    if (signal === undefined) return waiting;
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = () => reject(abortError(signal));
+      signal.addEventListener('abort', onAbort, { once: true });
+      const done = () => signal.removeEventListener('abort', onAbort);
+      waiting.then(resolve, reject).finally(done);
+    });
+  }
+
+  status(): ConsensusStatus {
+    const { id, role, term, leader, commit, applied, confState, progress } = this.#raft.status();
+    return { nodeId: id, role, term, leader, commit, applied, confState, progress };
+  }
+
+  onLeadership(listener: (event: LeadershipEvent) => void): () => void {
+    return this.#leadership.subscribe(listener);
+  }
+
+  transferLeadership(target?: NodeId): Promise<void> {
+    return this.#control.give({ order: 'transfer', node: target });
+  }
+
+  addMember(node: NodeId): Promise<void> {
+    return this.#control.give({ order: 'add', node });
+  }
+
+  removeMember(node: NodeId): Promise<void> {
+    return this.#control.give({ order: 'remove', node });
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#shut();
+    await this.#snapshotter.stop();
+    await this.#engine.end();
+    await this.#components.storage.close();
+  }
+
+  /** Everything that can end at once. */
+  #shut(): void {
+    this.#stopped = true;
+    this.#ticker.stop();
+    this.#forgetPeers();
+    this.#transport.stop();
+    this.#transfer.stop();
+    this.#proposals.stop();
+    this.#forwarder.stop();
+    this.#barrier.stop();
+    this.#control.stop();
+    this.#leadership.stop();
+  }
+
+  #step(message: Message): void {
+    this.#whileRunning((core) => core.step(message));
+  }
+
+  /** What comes from outside may come after the end. What the core throws is an invariant's failure. */
+  #whileRunning(action: (core: RaftNode) => void): void {
+    if (!this.#engine.running || this.#stopped) return;
+    try {
+      this.#engine.use(action);
+    } catch (error) {
+      this.#onFatal(error);
+    }
+  }
+
+  #send(message: Message): void {
+    if (message.type === 'snapshot') this.#transfer.send(message);
+    else this.#transport.send(message);
+  }
+
+  #append(data: readonly Uint8Array[]): ReturnType<RaftNode['propose']> {
+    if (!this.#engine.running) return { kind: 'dropped', reason: 'the node is stopping' };
+    this.#metrics.proposed(data.length);
+    return this.#engine.use((core) => core.propose(data));
+  }
+
+  #onApplied(entry: Entry, result: unknown): void {
+    if (entry.kind === 'data') this.#proposals.applied(entry, result);
+    else this.#proposals.applied(entry, undefined);
+    this.#leadership.applied(entry);
+    if (entry.kind === 'config') this.#onMembers();
+    this.#snapshotter.count(entry.index, entry.data.length);
+  }
+
+  #onProgress(index: LogIndex, term: Term): void {
+    this.#control.applied(index, term);
+    this.#barrier.applied();
+    this.#snapshotter.consider(index, term);
+  }
+
+  #onMembers(): void {
+    const { voters, votersOutgoing, learners, learnersNext } = this.#raft.status().confState;
+    this.#components.logger.info({ voters, votersOutgoing, learners }, 'the membership changed');
+    this.#transport.keepOnly(new Set([...voters, ...votersOutgoing, ...learners, ...learnersNext]));
+  }
+
+  #onStatus(status: RaftStatus): void {
+    const { clock } = this.#components;
+    const was = this.#status;
+    this.#status = status;
+    if (was.role !== 'leader' && status.role === 'leader') this.#autopilot.reset();
+    const changed = this.#leadership.observe(status);
+    if (changed.lost) {
+      this.#proposals.leadershipLost();
+      this.#control.leadershipLost();
+    }
+    if (changed.leader) {
+      this.#forwarder.follow(status.leader === this.nodeId ? undefined : status.leader);
+      this.#barrier.leaderChanged();
+    }
+    if (this.#engine.writesOutstanding === 0) this.#writingSinceMs = undefined;
+    else this.#writingSinceMs ??= clock.monotonicMs();
+    this.#metrics.observe(status, this.#proposals.pending);
+  }
+
+  #tick(): void {
+    this.#ticks++;
+    this.#whileRunning((core) => core.tick());
+    this.#proposals.sweep();
+    this.#barrier.sweep();
+    if (this.#ticks % AUTOPILOT_TICKS !== 0 || this.#status.role !== 'leader') return;
+    const steps = this.#autopilot.observe(this.#raft.status());
+    if (steps.length > 0) {
+      const context = new Uint8Array(0);
+      this.#whileRunning((core) => void core.proposeConfChange({ steps, context }));
+    }
+    this.#handOverIfStalled();
+  }
+
+  /** A leader whose disk hangs heartbeats well and commits nothing. */
+  #handOverIfStalled(): void {
+    const { clock, logger } = this.#components;
+    const sinceMs = this.#writingSinceMs;
+    const stallMs = this.#options.diskStallMs ?? 5_000;
+    if (sinceMs === undefined || clock.monotonicMs() - sinceMs < stallMs) return;
+    const target = bestSuccessor(this.#raft.status());
+    logger.error({ stallMs, target }, 'the disk does not answer');
+    if (target !== undefined) this.#whileRunning((core) => core.transferLeadership(target));
+  }
+
+  #onPeer(event: PeerEvent): void {
+    if (event.kind === 'connected') this.#transport.connected(event.peer);
+    else if (event.peer === this.#leadership.leader) this.#succeed(event.peer);
+  }
+
+  /**
+   * The leader's connection broke: its process is gone, or the link is. A pre-vote tells the two apart, as voters that
+   * still hear the leader refuse it; so asking early disturbs nobody.
+   */
+  #succeed(leader: NodeId): void {
+    const { clock, random, logger } = this.#components;
+    logger.warn({ leader }, 'the connection to the leader is lost');
+    this.#whileRunning((core) => core.forgetLeader());
+    if (!this.#status.confState.voters.includes(this.nodeId)) return;
+    const attempt = (left: number) => {
+      clock.after(random.float() * SUCCESSION_MS + 5, () => {
+        if (this.#stopped || this.#status.leader !== undefined || left === 0) return;
+        this.#whileRunning((core) => core.campaign());
+        attempt(left - 1);
+      });
+    };
+    attempt(SUCCESSION_ATTEMPTS);
+  }
+
+  async #serveProposals(body: unknown): Promise<readonly LocalOutcome[]> {
+    if (this.#status.role !== 'leader') {
+      throw new SkeinError('not-leader', 'this node does not lead', { retryable: true });
+    }
+    const outcomes = await serveProposals(body, this.#proposals);
+    if (outcomes === undefined) throw new SkeinError('config-invalid', 'malformed proposals');
+    return outcomes;
+  }
+
+  /** Until the leader changes, but no longer than `delayMs`. */
+  async #pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const { clock } = this.#components;
+    await new Promise<void>((resolve) => {
+      const wake = () => {
+        timer.cancel();
+        withdraw();
+        signal?.removeEventListener('abort', wake);
+        resolve();
+      };
+      const timer = clock.after(Math.max(0, delayMs), wake);
+      const withdraw = this.#leadership.onNextLeader(wake);
+      signal?.addEventListener('abort', wake, { once: true });
+    });
+  }
+
+  #onFatal(error: unknown): void {
+    if (this.#stopped) return;
+    this.#components.logger.error({ error }, 'this member cannot go on');
+    this.#shut();
+    void this.#engine.end().catch(() => {});
+    const onFatal =
+      this.#options.onFatal ??
+      ((cause) => {
+        setImmediate(() => {
+          throw cause;
+        });
+      });
+    onFatal(error);
+  }
+}
+
+/** A caller that withdraws does not learn what becomes of its proposal. */
+function withdrawable(
+  outcome: Promise<LocalOutcome>,
+  signal: AbortSignal | undefined,
+): Promise<LocalOutcome> {
+  if (signal === undefined) return outcome;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => resolve({ kind: 'unknown', reason: 'withdrawn while in flight' });
+    signal.addEventListener('abort', onAbort, { once: true });
+    outcome.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

@@ -1,0 +1,223 @@
+/**
+ * The loop around the core: takes what it wants done (a Ready batch) and does it, in the order raft/types.ts asks
+ * for. Writing, sending and applying overlap: the leader's own disk is one voter among others.
+ */
+
+import type { RaftNode } from '../../raft/raw-node.ts';
+import { decodeConfChange } from '../../raft/raw-node.ts';
+import type {
+  Entry,
+  HardState,
+  LogIndex,
+  Message,
+  RaftStatus,
+  ReadState,
+  Ready,
+  SnapshotMeta,
+  Term,
+} from '../../raft/types.ts';
+import { invariant } from '../lib/invariant.ts';
+import { Applier, type ApplierOptions } from './applier.ts';
+import type { Storage } from './storage.ts';
+import type { StateMachine } from './types.ts';
+
+export type EngineComponents = {
+  readonly raft: RaftNode;
+  readonly storage: Storage;
+  readonly machine: StateMachine;
+};
+
+export type EngineEvents = {
+  send(message: Message): void;
+  onApplied(entry: Entry, result: unknown): void;
+  onProgress(index: LogIndex, term: Term): void;
+  onRead(state: ReadState): void;
+  /** After each turn of the loop. */
+  onStatus(status: RaftStatus): void;
+  /** Nothing here can be trusted any more: the process must end. */
+  onFatal(error: unknown): void;
+};
+
+/** Batches taken from the core whose entries are on their way to the disk. */
+type Outstanding = { readonly ready: Ready; durable: boolean };
+
+/** Drives one member. */
+export class Engine {
+  readonly #raft: RaftNode;
+  readonly #storage: Storage;
+  readonly #machine: StateMachine;
+  readonly #events: EngineEvents;
+  readonly #applier: Applier;
+  readonly #outstanding: Outstanding[] = [];
+  /** A commit index alone is not worth a sync: it is written with the next batch that is. */
+  #deferredHardState: HardState | undefined;
+  #scheduled = false;
+  #installing = false;
+  #ended = false;
+
+  constructor(
+    components: EngineComponents,
+    applied: LogIndex,
+    events: EngineEvents,
+    options: ApplierOptions = {},
+  ) {
+    this.#raft = components.raft;
+    this.#storage = components.storage;
+    this.#machine = components.machine;
+    this.#events = events;
+    this.#applier = new Applier(
+      components.machine,
+      applied,
+      {
+        onApplied: (entry, result) => events.onApplied(entry, result),
+        onConfig: (entry) => void this.#raft.applyConfChange(decodeConfChange(entry.data)),
+        onProgress: (index, term) => {
+          this.#raft.applied(index);
+          events.onProgress(index, term);
+          this.wake();
+        },
+        onError: (error) => this.#fail(error),
+      },
+      options,
+    );
+  }
+
+  get applied(): LogIndex {
+    return this.#applier.applied;
+  }
+
+  /** Entries committed and not applied yet. */
+  get applyBacklog(): number {
+    return this.#applier.backlog;
+  }
+
+  /** Batches that wait for the disk. */
+  get writesOutstanding(): number {
+    return this.#outstanding.length;
+  }
+
+  /** Lets `action` talk to the core, then sees to what follows from it. */
+  use<T>(action: (raft: RaftNode) => T): T {
+    invariant(!this.#ended, 'an engine that ended is not used');
+    this.wake();
+    return action(this.#raft);
+  }
+
+  /** False once it ended; whoever still hears from the network asks first. */
+  get running(): boolean {
+    return !this.#ended;
+  }
+
+  /** Looks for work at the end of this turn. */
+  wake(): void {
+    if (this.#scheduled || this.#ended) return;
+    this.#scheduled = true;
+    queueMicrotask(() => this.#pump());
+  }
+
+  /** Stops taking batches, and waits for what is on its way to the disk. */
+  async end(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    const hardState = this.#deferredHardState;
+    if (hardState !== undefined) await this.#storage.append({ entries: [], hardState });
+  }
+
+  #pump(): void {
+    this.#scheduled = false;
+    try {
+      while (!this.#ended && !this.#installing && this.#raft.hasReady()) {
+        this.#handle(this.#raft.ready());
+      }
+      if (!this.#ended) this.#events.onStatus(this.#raft.status());
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #handle(ready: Ready): void {
+    for (const message of ready.messages) this.#send(message);
+    if (ready.snapshot !== undefined) {
+      this.#installing = true;
+      this.#install(ready, ready.snapshot).catch((error: unknown) => this.#fail(error));
+      return;
+    }
+    this.#persist(ready);
+    this.#applier.add(ready.committed);
+    for (const state of ready.readStates) this.#events.onRead(state);
+  }
+
+  #persist(ready: Ready): void {
+    const { entries, mustSync } = ready;
+    const write = entries.length > 0 || (mustSync && ready.hardState !== undefined);
+    const hardState = ready.hardState ?? this.#deferredHardState;
+    const outstanding = { ready, durable: !write };
+    this.#outstanding.push(outstanding);
+    if (!write) {
+      this.#deferredHardState = hardState;
+      this.#acknowledge();
+      return;
+    }
+    this.#deferredHardState = undefined;
+    this.#storage.append({ entries, hardState }).then(
+      () => {
+        outstanding.durable = true;
+        this.#acknowledge();
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  /** In order: a batch that needed no write waits for those before it. */
+  #acknowledge(): void {
+    if (this.#ended) return;
+    try {
+      for (let head = this.#outstanding[0]; head?.durable; head = this.#outstanding[0]) {
+        this.#outstanding.shift();
+        for (const message of head.ready.messagesAfterPersist) this.#send(message);
+        this.#raft.persisted(head.ready);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.wake();
+  }
+
+  /** The snapshot's file is durable already; the log must hear of it before any later entry. */
+  async #install(ready: Ready, meta: SnapshotMeta): Promise<void> {
+    await this.#applier.hold();
+    const reader = await this.#storage.readSnapshot();
+    invariant(reader?.meta.index === meta.index, 'a snapshot is stored before it is stepped', {
+      stepped: meta.index,
+      stored: reader?.meta.index,
+    });
+    try {
+      await this.#machine.restore(reader.chunks());
+    } finally {
+      await reader.release();
+    }
+    const { entries, hardState = this.#deferredHardState } = ready;
+    this.#deferredHardState = undefined;
+    await this.#storage.append({ reset: meta, entries, hardState });
+    if (this.#ended) return;
+    this.#outstanding.push({ ready, durable: true });
+    this.#acknowledge();
+    this.#raft.applied(meta.index);
+    this.#installing = false;
+    this.#applier.resume(meta.index);
+    this.#events.onProgress(meta.index, meta.term);
+    this.#applier.add(ready.committed);
+    for (const state of ready.readStates) this.#events.onRead(state);
+    this.wake();
+  }
+
+  #send(message: Message): void {
+    this.#events.send(message);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#events.onFatal(error);
+  }
+}

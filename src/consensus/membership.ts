@@ -1,0 +1,92 @@
+/**
+ * Who should vote: a pure decision from what the leader knows. Members join as learners; the leader promotes those
+ * that keep up, in pairs where one alone would leave an even number of voters, replaces a voter that is gone for
+ * long by a learner that is there, and never takes a step that the reachable voters cannot carry.
+ */
+
+import type { ConfChangeStep, ConfState, NodeId } from '../../raft/types.ts';
+
+export type MembershipOptions = {
+  /** Most voters: 1, 3 or 5. Default 5. */
+  readonly votersMax?: number;
+  /** Entries a learner may lag behind the commit index and still count as caught up. Default 500. */
+  readonly promotionLagMax?: number;
+  /** How long a learner must have kept up. Default 1000 ms. */
+  readonly promotionStableMs?: number;
+  /** How long a voter must be silent to be replaced by a learner. Default 60 000 ms. */
+  readonly voterGoneMs?: number;
+};
+
+/** What the leader knows of one other member. */
+export type MemberView = {
+  readonly node: NodeId;
+  /** How long it has been caught up and answering; 0 if it is not. */
+  readonly healthyMs: number;
+  /** How long it has not answered; 0 if it does. */
+  readonly silentMs: number;
+};
+
+export type MembershipView = {
+  readonly self: NodeId;
+  readonly confState: ConfState;
+  /** Every member but the leader itself. */
+  readonly others: readonly MemberView[];
+};
+
+/** How many of `members` should vote: an odd number, as two of two is less safe than one of one. */
+export function votersTarget(members: number, votersMax: number): number {
+  const wanted = Math.min(members, votersMax);
+  return wanted % 2 === 1 ? wanted : Math.max(1, wanted - 1);
+}
+
+/** The next change to make, or none. Several steps are one joint change. */
+export function decideMembership(
+  view: MembershipView,
+  options: Required<MembershipOptions>,
+): readonly ConfChangeStep[] {
+  const { confState, others, self } = view;
+  if (confState.votersOutgoing.length > 0) return [];
+  const { voters, learners } = confState;
+  const known = new Map(others.map((member) => [member.node, member]));
+  const target = votersTarget(voters.length + learners.length, options.votersMax);
+  const ready = learners
+    .filter((node) => (known.get(node)?.healthyMs ?? 0) >= options.promotionStableMs)
+    .sort();
+  const present = (node: NodeId) => node === self || known.get(node)?.silentMs === 0;
+  const gone = voters
+    .filter((node) => (known.get(node)?.silentMs ?? 0) >= options.voterGoneMs)
+    .sort();
+  if (voters.length > target) {
+    // The silent go first; the leader never demotes itself.
+    const candidates = voters.filter((node) => node !== self).sort();
+    const node = gone[0] ?? candidates.find((voter) => !present(voter)) ?? candidates.at(-1);
+    return node === undefined ? [] : [{ kind: 'add-learner', node }];
+  }
+  const missing = target - voters.length;
+  const wanted = voters.length % 2 === 1 ? 2 : 1;
+  if (missing >= wanted && ready.length >= wanted) {
+    return ready.slice(0, wanted).map((node) => ({ kind: 'add-voter', node }));
+  }
+  const [absent] = gone;
+  const [standIn] = ready;
+  if (absent !== undefined && standIn !== undefined) {
+    return [
+      { kind: 'add-voter', node: standIn },
+      { kind: 'add-learner', node: absent },
+    ];
+  }
+  return [];
+}
+
+/** Why `node` must not be removed now, or undefined if it may be. */
+export function removalFault(view: MembershipView, node: NodeId): string | undefined {
+  const { confState, others, self } = view;
+  if (!confState.voters.includes(node)) return undefined;
+  const rest = confState.voters.filter((voter) => voter !== node);
+  if (rest.length === 0) return 'it is the only voter';
+  const silent = new Set(others.filter((member) => member.silentMs > 0).map(({ node }) => node));
+  const reachable = rest.filter((voter) => voter === self || !silent.has(voter));
+  const majority = Math.floor(rest.length / 2) + 1;
+  if (reachable.length >= majority) return undefined;
+  return `only ${reachable.length} of the remaining ${rest.length} voters can be reached, and ${majority} are needed`;
+}

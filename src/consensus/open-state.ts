@@ -1,0 +1,77 @@
+/** From storage to what the core begins with, the state machine restored on the way. */
+
+import type { InitialState, NodeId, SnapshotMeta } from '../../raft/types.ts';
+import { asIndex, asTerm } from '../../raft/types.ts';
+import type { Storage } from './storage.ts';
+import type { StateMachine } from './types.ts';
+
+/** The position at which a group begins: as if an earlier leader had committed the first configuration. */
+const FIRST_INDEX = asIndex(1);
+const FIRST_TERM = asTerm(1);
+
+/**
+ * Opens `storage` and restores `machine`. A group begins with a snapshot at index 1 that holds its first
+ * configuration: a member that joins gets it with the snapshot, and never has to guess who voted before it came.
+ */
+export async function recoverState(
+  storage: Storage,
+  machine: StateMachine,
+  options: { readonly self: NodeId; readonly bootstrap: boolean },
+): Promise<InitialState> {
+  let stored = await storage.open();
+  const fresh = stored.hardState === undefined && stored.snapshot === undefined;
+  if (fresh && options.bootstrap) {
+    const meta = firstSnapshot(options.self);
+    await writeFirst(storage, machine, meta);
+    const hardState = { term: FIRST_TERM, vote: undefined, commit: FIRST_INDEX };
+    await storage.append({ entries: [], hardState });
+    stored = { hardState, snapshot: meta, entries: [] };
+  }
+  const reader = stored.snapshot === undefined ? undefined : await storage.readSnapshot();
+  if (reader !== undefined) {
+    try {
+      await machine.restore(reader.chunks());
+    } finally {
+      await reader.release();
+    }
+  }
+  return {
+    hardState: stored.hardState ?? { term: asTerm(0), vote: undefined, commit: asIndex(0) },
+    snapshot: stored.snapshot ?? noSnapshot(),
+    entries: stored.entries,
+  };
+}
+
+async function writeFirst(
+  storage: Storage,
+  machine: StateMachine,
+  meta: SnapshotMeta,
+): Promise<void> {
+  const source = machine.snapshot();
+  const writer = await storage.writeSnapshot(meta);
+  for await (const chunk of source.chunks()) await writer.write(chunk);
+  await writer.commit();
+  source.release();
+}
+
+function firstSnapshot(self: NodeId): SnapshotMeta {
+  const confState = {
+    voters: [self],
+    votersOutgoing: [],
+    learners: [],
+    learnersNext: [],
+    autoLeave: false,
+  };
+  return { index: FIRST_INDEX, term: FIRST_TERM, confState };
+}
+
+function noSnapshot(): SnapshotMeta {
+  const confState = {
+    voters: [],
+    votersOutgoing: [],
+    learners: [],
+    learnersNext: [],
+    autoLeave: false,
+  };
+  return { index: asIndex(0), term: asTerm(0), confState };
+}

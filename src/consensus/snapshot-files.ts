@@ -1,0 +1,204 @@
+/**
+ * Snapshot files: `<index>-<term>.snap`. Payload | trailer | footer, where the trailer is msgpack with the meta and the
+ * owner, and the footer is `payload crc32c u32 | trailer crc32c u32 | trailer length u32 | magic`. Written to a
+ * temporary file, synced, renamed, and the directory synced: a name stands for a whole snapshot.
+ */
+
+import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Packr } from 'msgpackr';
+import type { SnapshotMeta } from '../../raft/types.ts';
+import { asIndex, asTerm } from '../../raft/types.ts';
+import { crc32c } from '../lib/crc32c.ts';
+import { messageOf, SkeinError } from '../lib/errors.ts';
+import { syncDirectory } from './segment-file.ts';
+import type { SnapshotReader, SnapshotWriter } from './storage.ts';
+import type { LogIdentity } from './wal-segment.ts';
+
+const MAGIC = Buffer.from('skeinsn1', 'latin1');
+const FOOTER_BYTES = 20;
+const READ_BYTES = 256 * 1024;
+const SNAPSHOT_NAME = /^(\d{16})-(\d{10})\.snap$/;
+const TEMPORARY_SUFFIX = '.tmp';
+const packr = new Packr({ useRecords: false });
+
+type Stored = {
+  readonly meta: SnapshotMeta;
+  readonly path: string;
+  readonly size: number;
+  readonly checksum: number;
+};
+
+/** The snapshots of one member's directory. */
+export class SnapshotFiles {
+  readonly #directory: string;
+  readonly #owner: LogIdentity;
+  readonly #readers = new Map<string, number>();
+  #temporaries = 0;
+  #newest: Stored | undefined;
+
+  constructor(directory: string, owner: LogIdentity) {
+    this.#directory = directory;
+    this.#owner = owner;
+  }
+
+  /** Looks through the directory; unfinished files are deleted. Returns the newest snapshot's meta. */
+  async open(): Promise<SnapshotMeta | undefined> {
+    const names = await readdir(this.#directory);
+    for (const name of names.filter((name) => name.endsWith(TEMPORARY_SUFFIX))) {
+      await unlink(join(this.#directory, name));
+    }
+    const newest = names
+      .filter((name) => SNAPSHOT_NAME.test(name))
+      .sort()
+      .at(-1);
+    if (newest === undefined) return undefined;
+    this.#newest = await this.#inspect(join(this.#directory, newest));
+    return this.#newest.meta;
+  }
+
+  async write(meta: SnapshotMeta): Promise<SnapshotWriter> {
+    const temporary = join(this.#directory, `${++this.#temporaries}${TEMPORARY_SUFFIX}`);
+    const handle = await open(temporary, 'wx', 0o600);
+    let size = 0;
+    let checksum = 0;
+    let finished = false;
+    const abort = async () => {
+      if (finished) return;
+      finished = true;
+      await handle.close();
+      await unlink(temporary);
+    };
+    return {
+      write: async (chunk) => {
+        checksum = crc32c(chunk, checksum);
+        await writeAll(handle, chunk, size);
+        size += chunk.length;
+      },
+      commit: async () => {
+        await writeAll(handle, this.#ending(meta, checksum), size);
+        await handle.sync();
+        finished = true;
+        await handle.close();
+        const path = join(this.#directory, nameOf(meta));
+        await rename(temporary, path);
+        await syncDirectory(this.#directory);
+        await this.#replace({ meta, path, size, checksum });
+      },
+      abort,
+    };
+  }
+
+  async read(): Promise<SnapshotReader | undefined> {
+    const stored = this.#newest;
+    if (stored === undefined) return undefined;
+    const { meta, path, size } = stored;
+    this.#readers.set(path, (this.#readers.get(path) ?? 0) + 1);
+    const handle = await open(path, 'r');
+    let released = false;
+    return {
+      meta,
+      size,
+      chunks: () => readVerified(handle, stored),
+      release: async () => {
+        if (released) return;
+        released = true;
+        await handle.close();
+        const left = (this.#readers.get(path) ?? 1) - 1;
+        this.#readers.set(path, left);
+        if (left === 0) this.#readers.delete(path);
+        await this.#deleteOlder();
+      },
+    };
+  }
+
+  async #replace(stored: Stored): Promise<void> {
+    const newest = this.#newest;
+    if (newest === undefined || newest.meta.index <= stored.meta.index) this.#newest = stored;
+    await this.#deleteOlder();
+  }
+
+  async #deleteOlder(): Promise<void> {
+    for (const name of await readdir(this.#directory)) {
+      const path = join(this.#directory, name);
+      const old = SNAPSHOT_NAME.test(name) && path !== this.#newest?.path;
+      if (old && !this.#readers.has(path)) await unlink(path).catch(ignoreMissing);
+    }
+  }
+
+  #ending(meta: SnapshotMeta, checksum: number): Buffer {
+    const { nodeId, clusterId } = this.#owner;
+    const trailer = packr.pack([nodeId, clusterId, meta.index, meta.term, meta.confState]);
+    const footer = Buffer.alloc(FOOTER_BYTES);
+    footer.writeUInt32LE(checksum, 0);
+    footer.writeUInt32LE(crc32c(trailer), 4);
+    footer.writeUInt32LE(trailer.length, 8);
+    footer.set(MAGIC, 12);
+    return Buffer.concat([trailer, footer]);
+  }
+
+  async #inspect(path: string): Promise<Stored> {
+    const handle = await open(path, 'r');
+    try {
+      const { size: fileBytes } = await handle.stat();
+      const footer = Buffer.alloc(FOOTER_BYTES);
+      await handle.read(footer, 0, FOOTER_BYTES, Math.max(0, fileBytes - FOOTER_BYTES));
+      if (!footer.subarray(12).equals(MAGIC)) throw damaged(path, 'its end is missing');
+      const trailer = Buffer.alloc(Math.min(fileBytes, footer.readUInt32LE(8)));
+      const size = fileBytes - FOOTER_BYTES - trailer.length;
+      await handle.read(trailer, 0, trailer.length, Math.max(0, size));
+      if (crc32c(trailer) !== footer.readUInt32LE(4)) throw damaged(path, 'its trailer is damaged');
+      const [nodeId, clusterId, index, term, confState] = packr.unpack(trailer) as [
+        string,
+        string,
+        number,
+        number,
+        SnapshotMeta['confState'],
+      ];
+      if (nodeId !== this.#owner.nodeId || clusterId !== this.#owner.clusterId) {
+        throw damaged(path, `it belongs to node ${nodeId} of cluster ${clusterId}`);
+      }
+      const meta = { index: asIndex(index), term: asTerm(term), confState };
+      return { meta, path, size, checksum: footer.readUInt32LE(0) };
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+async function* readVerified(handle: FileHandle, stored: Stored): AsyncGenerator<Uint8Array> {
+  let checksum = 0;
+  for (let at = 0; at < stored.size; ) {
+    const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, stored.size - at));
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, at);
+    if (bytesRead === 0) throw damaged(stored.path, `it ends at byte ${at}`);
+    const bytes = chunk.subarray(0, bytesRead);
+    checksum = crc32c(bytes, checksum);
+    at += bytesRead;
+    yield bytes;
+  }
+  if (checksum !== stored.checksum) throw damaged(stored.path, 'its contents fail their checksum');
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+function nameOf(meta: SnapshotMeta): string {
+  return `${String(meta.index).padStart(16, '0')}-${String(meta.term).padStart(10, '0')}.snap`;
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT')
+    throw new SkeinError('disk-failed', messageOf(error), { cause: error });
+}
+
+function damaged(path: string, why: string): SkeinError {
+  return new SkeinError(
+    'data-damaged',
+    `snapshot ${path} cannot be used: ${why}. Remove the member from the cluster, delete its data directory and join it anew`,
+  );
+}

@@ -1,0 +1,145 @@
+/**
+ * When to take a snapshot, and how much of the log to keep behind it. A snapshot is due after so many entries or
+ * bytes; a tail of the log stays, so that a member that was away for a moment catches up from entries.
+ */
+
+import type { ConfState, LogIndex, SnapshotMeta, Term } from '../../raft/types.ts';
+import type { Clock } from '../lib/clock.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Storage } from './storage.ts';
+import type { StateMachine } from './types.ts';
+
+export type SnapshotterOptions = {
+  /** Entries applied since the last snapshot that make the next one due. Default 50 000. */
+  readonly snapshotEntries?: number;
+  /** Bytes of such entries. Default 64 MiB. */
+  readonly snapshotBytes?: number;
+  /** Entries kept behind a snapshot. Default 10 000. */
+  readonly trailingEntries?: number;
+  /** Bytes of such entries. Default 32 MiB. */
+  readonly trailingBytes?: number;
+};
+
+export type SnapshotterComponents = {
+  readonly storage: Storage;
+  readonly machine: StateMachine;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The configuration as of the newest applied entry. */
+  readonly confState: () => ConfState;
+  /** Entries behind this index must stay (a transfer is under way). */
+  readonly retain: () => number;
+  /** The core may forget what is before `keepFrom`. */
+  readonly compact: (snapshot: SnapshotMeta, keepFrom: LogIndex) => void;
+  readonly onFatal: (error: unknown) => void;
+};
+
+/** Log positions noted along the way, to turn a number of bytes into an index. */
+const MARK_BYTES = 1024 * 1024;
+
+/** The snapshots one member takes of itself. */
+export class Snapshotter {
+  readonly #components: SnapshotterComponents;
+  readonly #options: Required<SnapshotterOptions>;
+  #last: LogIndex;
+  #bytes = 0;
+  #bytesAtLast = 0;
+  #marks: { readonly index: LogIndex; readonly bytes: number }[] = [];
+  #running: Promise<void> | undefined;
+  #stopped = false;
+
+  /** @param last index of the newest snapshot on disk. */
+  constructor(components: SnapshotterComponents, last: LogIndex, options: SnapshotterOptions = {}) {
+    this.#components = components;
+    this.#last = last;
+    this.#options = {
+      snapshotEntries: 50_000,
+      snapshotBytes: 64 * 1024 * 1024,
+      trailingEntries: 10_000,
+      trailingBytes: 32 * 1024 * 1024,
+      ...options,
+    };
+  }
+
+  /** Weighs an applied entry. */
+  count(index: LogIndex, bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes - (this.#marks.at(-1)?.bytes ?? 0) >= MARK_BYTES) {
+      this.#marks.push({ index, bytes: this.#bytes });
+    }
+  }
+
+  /** Takes a snapshot if one is due. Called when everything up to `index` is applied. */
+  consider(index: LogIndex, term: Term): void {
+    if (this.#running !== undefined || this.#stopped) return;
+    const { snapshotEntries, snapshotBytes } = this.#options;
+    const due =
+      index - this.#last >= snapshotEntries || this.#bytes - this.#bytesAtLast >= snapshotBytes;
+    if (due) this.#begin(index, term);
+  }
+
+  /** The state came from a leader's snapshot. */
+  installed(index: LogIndex): void {
+    this.#last = index;
+    this.#bytesAtLast = this.#bytes;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  /** The view is taken at once, in the turn in which `index` is the newest applied entry. */
+  #begin(index: LogIndex, term: Term): void {
+    const { machine, confState } = this.#components;
+    const meta: SnapshotMeta = { index, term, confState: confState() };
+    const source = machine.snapshot();
+    this.#bytesAtLast = this.#bytes;
+    this.#last = index;
+    this.#running = this.#write(meta, source.chunks())
+      .catch((error: unknown) => this.#components.onFatal(error))
+      .finally(() => {
+        source.release();
+        this.#running = undefined;
+      });
+  }
+
+  async #write(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const { storage, clock, logger, compact } = this.#components;
+    const startMs = clock.monotonicMs();
+    const writer = await storage.writeSnapshot(meta);
+    let bytes = 0;
+    try {
+      for await (const chunk of chunks) {
+        if (this.#stopped) return await writer.abort();
+        await writer.write(chunk);
+        bytes += chunk.length;
+      }
+      await writer.commit();
+    } catch (error) {
+      await writer.abort().catch(() => {});
+      throw error;
+    }
+    if (this.#stopped) return;
+    const ms = Math.round(clock.monotonicMs() - startMs);
+    const keepFrom = this.#keepFrom(meta.index);
+    logger.info({ index: meta.index, bytes, ms, keepFrom }, 'took a snapshot');
+    compact(meta, keepFrom);
+    await storage.compact((keepFrom - 1) as LogIndex).catch((error: unknown) => {
+      // Old segments cost room, nothing else; the next snapshot tries again.
+      logger.warn({ reason: messageOf(error) }, 'old log segments could not be deleted');
+    });
+  }
+
+  #keepFrom(index: LogIndex): LogIndex {
+    const { trailingEntries, trailingBytes } = this.#options;
+    this.#marks = this.#marks.filter(
+      (mark) => mark.bytes > this.#bytes - trailingBytes - MARK_BYTES,
+    );
+    const byBytes = this.#marks.find((mark) => mark.bytes > this.#bytes - trailingBytes);
+    const oldest = Math.max(index - trailingEntries, byBytes?.index ?? 0);
+    const keepFrom = Math.min(Math.min(oldest, index) + 1, this.#components.retain() + 1);
+    return Math.max(1, keepFrom) as LogIndex;
+  }
+}

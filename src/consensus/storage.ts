@@ -1,0 +1,60 @@
+/**
+ * The port to durable storage: one member's log, hard state and snapshots. Two implementations pass one
+ * conformance suite: files (file-storage.ts) and a twin in memory with injectable faults (memory-storage.ts).
+ */
+
+import type { Entry, HardState, LogIndex, SnapshotMeta } from '../../raft/types.ts';
+
+/** Everything found at open. */
+export type StoredState = {
+  /** Undefined on a fresh directory. */
+  readonly hardState: HardState | undefined;
+  /** The newest usable snapshot. */
+  readonly snapshot: SnapshotMeta | undefined;
+  /** Entries behind the snapshot, without gaps. */
+  readonly entries: readonly Entry[];
+};
+
+/** What becomes durable in one step. */
+export type LogBatch = {
+  /** The first one's index says where an old tail is cut. */
+  readonly entries: readonly Entry[];
+  readonly hardState?: HardState | undefined;
+  /** A snapshot from the leader took the log's place: every older entry is void. Comes before `entries`. */
+  readonly reset?: SnapshotMeta | undefined;
+};
+
+export interface SnapshotWriter {
+  /** Takes bytes; resolves when it can take more. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Makes the snapshot durable and visible at once. */
+  commit(): Promise<void>;
+  /** Leaves no trace. Harmless after commit. */
+  abort(): Promise<void>;
+}
+
+export interface SnapshotReader {
+  readonly meta: SnapshotMeta;
+  /** Payload bytes. */
+  readonly size: number;
+  /** Rejects with data-damaged if the bytes are not those that were written. Once per reader. */
+  chunks(): AsyncIterable<Uint8Array>;
+  /** The snapshot may be deleted as far as this reader is concerned. */
+  release(): Promise<void>;
+}
+
+/** One member's durable state. After a failed write every call rejects with disk-failed: nothing is retried. */
+export interface Storage {
+  /** To be called once, first. Rejects with data-damaged if what is there cannot be trusted. */
+  open(): Promise<StoredState>;
+  /** Resolves when the batch, and every one before it, is durable. Batches become durable in call order. */
+  append(batch: LogBatch): Promise<void>;
+  /** Entries up to `upTo` are not needed any more; may keep some. */
+  compact(upTo: LogIndex): Promise<void>;
+  /** Begins a snapshot; older ones are deleted when it is committed, unless they are being read. */
+  writeSnapshot(meta: SnapshotMeta): Promise<SnapshotWriter>;
+  /** The newest committed snapshot. */
+  readSnapshot(): Promise<SnapshotReader | undefined>;
+  /** Waits for what was appended, then lets go of the files. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,261 @@
+/**
+ * The write-ahead log: append-only segments, one fdatasync for everything that queued while the last one ran.
+ * A failed write or sync is final: after it nobody knows what the disk holds, so nothing is tried again.
+ */
+
+import { randomInt } from 'node:crypto';
+import { type FileHandle, readdir, readFile, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { HardState, LogIndex } from '../../raft/types.ts';
+import { SkeinError } from '../lib/errors.ts';
+import type { LogReplay } from './log-replay.ts';
+import {
+  SegmentFile,
+  SPARE_NAME,
+  segmentName,
+  segmentNumber,
+  syncDirectory,
+} from './segment-file.ts';
+import type { LogBatch } from './storage.ts';
+import { encodeRecord, recordBytes, SEGMENT_HEADER_BYTES, type WalRecord } from './wal-format.ts';
+import { damagedLog, type LogIdentity, type ScannedSegment, scanSegment } from './wal-segment.ts';
+
+export type WriteAheadLogOptions = LogIdentity & {
+  readonly directory: string;
+  /** Size of a segment, written in advance. Default 16 MiB. */
+  readonly segmentBytes?: number;
+  /** Most record bytes in one write. Default 4 MiB; a larger batch goes alone. */
+  readonly groupBytesMax?: number;
+  /** Told of each group commit: batches, bytes, and how long the write and sync took. */
+  readonly onCommit?: (group: { batches: number; bytes: number; ms: number }) => void;
+};
+
+type Waiting = {
+  readonly records: readonly WalRecord[];
+  readonly bytes: number;
+  readonly resolve: () => void;
+  readonly reject: (error: SkeinError) => void;
+};
+type ClosedSegment = { readonly segment: number; readonly lastIndex: number };
+
+/** An open log. */
+export class WriteAheadLog {
+  readonly #options: Required<Omit<WriteAheadLogOptions, 'onCommit'>>;
+  readonly #onCommit: WriteAheadLogOptions['onCommit'];
+  /** Full segments, oldest first. */
+  readonly #closed: ClosedSegment[] = [];
+  #current: SegmentFile | undefined;
+  #spare: Promise<FileHandle> | undefined;
+  #sequence = 1;
+  #hardState: HardState | undefined;
+  #queue: Waiting[] = [];
+  #flushing: Promise<void> | undefined;
+  #failure: SkeinError | undefined;
+
+  private constructor(options: WriteAheadLogOptions) {
+    this.#options = { segmentBytes: 16 * 1024 * 1024, groupBytesMax: 4 * 1024 * 1024, ...options };
+    this.#onCommit = options.onCommit;
+  }
+
+  /** Reads the log in `options.directory` (which exists) into `replay`, repairs a torn tail, and opens it for appending. */
+  static async open(options: WriteAheadLogOptions, replay: LogReplay): Promise<WriteAheadLog> {
+    const log = new WriteAheadLog(options);
+    await log.#load(replay);
+    return log;
+  }
+
+  /** Number of segments in use. */
+  get segments(): number {
+    return this.#closed.length + (this.#current === undefined ? 0 : 1);
+  }
+
+  /** Resolves when durable; see Storage.append. */
+  append(batch: LogBatch): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const records = recordsOf(batch);
+    const bytes = records.reduce((sum, record) => sum + recordBytes(record), 0);
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ records, bytes, resolve, reject });
+      this.#flushing ??= this.#flush();
+    });
+  }
+
+  /** Deletes whole segments that hold no entry behind `upTo`, oldest first, never the current one. */
+  async compact(upTo: LogIndex): Promise<void> {
+    let deleted = 0;
+    for (let oldest = this.#closed[0]; oldest !== undefined && oldest.lastIndex <= upTo; ) {
+      await unlink(join(this.#options.directory, segmentName(oldest.segment)));
+      this.#closed.shift();
+      deleted++;
+      oldest = this.#closed[0];
+    }
+    if (deleted > 0) await syncDirectory(this.#options.directory);
+  }
+
+  async close(): Promise<void> {
+    await this.#flushing;
+    this.#failure ??= new SkeinError('disk-failed', 'the log is closed');
+    await this.#current?.close();
+    const spare = await this.#spare?.catch(() => undefined);
+    await spare?.close();
+  }
+
+  async #load(replay: LogReplay): Promise<void> {
+    const { directory } = this.#options;
+    const names = await readdir(directory);
+    if (names.includes(SPARE_NAME)) await unlink(join(directory, SPARE_NAME));
+    const numbers = names
+      .map(segmentNumber)
+      .filter((number) => number !== undefined)
+      .sort((left, right) => left - right);
+    let former: ScannedSegment | undefined;
+    for (const [position, segment] of numbers.entries()) {
+      const path = join(directory, segmentName(segment));
+      const bytes = await readFile(path);
+      const scanned = scanSegment(path, bytes, this.#options);
+      this.#refuseGap(path, scanned, former, segment);
+      for (const record of scanned.records) this.#replay(record, replay);
+      const last = position === numbers.length - 1;
+      const lastIndex = largestIndex(scanned.records);
+      if (!last) this.#closed.push({ segment, lastIndex });
+      else {
+        const { header, end, torn } = scanned;
+        this.#current = await SegmentFile.resume({
+          path,
+          header,
+          position: end,
+          size: bytes.length,
+          torn,
+          lastIndex,
+        });
+      }
+      this.#sequence = scanned.nextSequence;
+      former = scanned;
+    }
+    this.#prepareSpare();
+  }
+
+  #replay(record: WalRecord, replay: LogReplay): void {
+    if (record.type === 'hard-state') this.#hardState = record.hardState;
+    replay.add(record);
+  }
+
+  /** A segment begins with the record that follows the last of the one before. */
+  #refuseGap(
+    path: string,
+    scanned: ScannedSegment,
+    former: ScannedSegment | undefined,
+    segment: number,
+  ): void {
+    if (scanned.header.segment !== segment) {
+      throw damagedLog(path, 0, `it says that it is segment ${scanned.header.segment}`);
+    }
+    if (former === undefined || scanned.header.firstSequence === former.nextSequence) return;
+    const file = join(this.#options.directory, segmentName(former.header.segment));
+    const missing = scanned.header.firstSequence - former.nextSequence;
+    throw damagedLog(file, former.end, `${missing} records before the next segment are missing`);
+  }
+
+  async #flush(): Promise<void> {
+    // Everything proposed in this turn of the loop joins the first group.
+    await Promise.resolve();
+    while (this.#queue.length > 0) {
+      const group = this.#takeGroup();
+      try {
+        await this.#commit(group);
+      } catch (cause) {
+        this.#fail(cause, group);
+        return;
+      }
+      for (const waiting of group) waiting.resolve();
+    }
+    this.#flushing = undefined;
+  }
+
+  #takeGroup(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    for (const waiting of this.#queue) {
+      if (count > 0 && bytes + waiting.bytes > this.#options.groupBytesMax) break;
+      bytes += waiting.bytes;
+      count++;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #commit(group: readonly Waiting[]): Promise<void> {
+    const bytes = group.reduce((sum, waiting) => sum + waiting.bytes, 0);
+    const startMs = performance.now();
+    const { segment, carried } = await this.#segmentFor(bytes);
+    const records = [...carried, ...group.flatMap((waiting) => waiting.records)];
+    const buffer = Buffer.alloc(carried.reduce((sum, record) => sum + recordBytes(record), bytes));
+    const batchStart = segment.position;
+    let offset = 0;
+    for (const record of records) {
+      const place = { sequence: this.#sequence++, batchStart, salt: segment.header.salt };
+      offset = encodeRecord(buffer, offset, record, place);
+      if (record.type === 'hard-state') this.#hardState = record.hardState;
+    }
+    segment.lastIndex = Math.max(segment.lastIndex, largestIndex(records));
+    await segment.write(buffer);
+    this.#onCommit?.({ batches: group.length, bytes, ms: performance.now() - startMs });
+  }
+
+  /** A new segment repeats the hard state: the segment that held it may be deleted. */
+  async #segmentFor(bytes: number): Promise<{ segment: SegmentFile; carried: WalRecord[] }> {
+    const { directory, segmentBytes, nodeId, clusterId } = this.#options;
+    const current = this.#current;
+    const fits = current !== undefined && current.position + bytes <= segmentBytes;
+    if (fits || current?.position === SEGMENT_HEADER_BYTES) {
+      return { segment: current as SegmentFile, carried: [] };
+    }
+    const prepared = await (this.#spare ?? SegmentFile.prepare(directory, segmentBytes));
+    const segment = await SegmentFile.activate(directory, prepared, {
+      nodeId,
+      clusterId,
+      segment: (current?.header.segment ?? 0) + 1,
+      salt: randomInt(2 ** 32),
+      firstSequence: this.#sequence,
+    });
+    if (current !== undefined) {
+      this.#closed.push({ segment: current.header.segment, lastIndex: current.lastIndex });
+      await current.close();
+    }
+    this.#current = segment;
+    this.#prepareSpare();
+    const hardState = this.#hardState;
+    return { segment, carried: hardState ? [{ type: 'hard-state', hardState }] : [] };
+  }
+
+  /** Off the path of writes; a failure shows when the spare is needed. */
+  #prepareSpare(): void {
+    this.#spare = SegmentFile.prepare(this.#options.directory, this.#options.segmentBytes);
+    this.#spare.catch(() => {});
+  }
+
+  #fail(cause: unknown, group: readonly Waiting[]): void {
+    const text = `writing the log in ${this.#options.directory} failed`;
+    const error = new SkeinError('disk-failed', text, { cause });
+    this.#failure = error;
+    for (const waiting of [...group, ...this.#queue.splice(0)]) waiting.reject(error);
+  }
+}
+
+/** Entries before the hard state: a torn batch must not leave a commit index without its entries. */
+function recordsOf(batch: LogBatch): WalRecord[] {
+  const records: WalRecord[] = [];
+  if (batch.reset !== undefined) records.push({ type: 'reset', snapshot: batch.reset });
+  for (const entry of batch.entries) records.push({ type: 'entry', entry });
+  if (batch.hardState !== undefined) {
+    records.push({ type: 'hard-state', hardState: batch.hardState });
+  }
+  return records;
+}
+
+function largestIndex(records: readonly WalRecord[]): number {
+  let largest = 0;
+  for (const record of records) {
+    if (record.type === 'entry') largest = Math.max(largest, record.entry.index);
+  }
+  return largest;
+}
