@@ -1,0 +1,112 @@
+/**
+ * The set arithmetic of membership (dissertation 4.1 to 4.3), free of any state. One step changes at
+ * most one voter, so that old and new majorities overlap; several steps go through a joint state.
+ *
+ * Laws of a configuration: voters and learners are disjoint; `learnersNext` are voters that are on
+ * their way out of the outgoing half; outside a joint state `votersOutgoing`, `learnersNext` and
+ * `autoLeave` are empty or false; there is at least one voter.
+ */
+
+import type { ConfChange, ConfChangeStep, ConfState, NodeId } from './types.ts';
+
+export type ConfigOutcome =
+  | { readonly kind: 'changed'; readonly confState: ConfState }
+  /** The change makes no sense in this configuration; `reason` says why. */
+  | { readonly kind: 'refused'; readonly reason: string };
+
+/** The configuration of a member that knows none: what a joiner starts with. */
+export const emptyConfState: ConfState = {
+  voters: [],
+  votersOutgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};
+
+/** The configuration a group of `voters` is founded with. */
+export function foundingConfState(voters: readonly NodeId[]): ConfState {
+  return { ...emptyConfState, voters: [...voters].sort() };
+}
+
+/** The configuration after `change`, or why it cannot be made from `current`. */
+export function changeConfig(current: ConfState, change: ConfChange): ConfigOutcome {
+  const joint = current.votersOutgoing.length > 0;
+  const [first, second] = change.steps;
+  if (first === undefined) {
+    return joint ? leaveJoint(current) : refused('there is no joint configuration to leave');
+  }
+  if (joint) return refused('a joint configuration must be left first');
+  return second === undefined ? simple(current, first) : enterJoint(current, change.steps);
+}
+
+/** Every member, in whatever capacity. */
+export function membersOf(confState: ConfState): Set<NodeId> {
+  const { voters, votersOutgoing, learners, learnersNext } = confState;
+  return new Set([...voters, ...votersOutgoing, ...learners, ...learnersNext]);
+}
+
+/** Undefined if `confState` keeps the laws above, otherwise the one it breaks. */
+export function brokenConfigLaw(confState: ConfState): string | undefined {
+  const { voters, votersOutgoing, learners, learnersNext, autoLeave } = confState;
+  if (learners.some((node) => voters.includes(node) || votersOutgoing.includes(node)))
+    return 'a learner is no voter';
+  if (learnersNext.some((node) => !votersOutgoing.includes(node)))
+    return 'a learner to be is a voter of the outgoing half';
+  if (learnersNext.some((node) => voters.includes(node)))
+    return 'a learner to be is no voter of the incoming half';
+  if (votersOutgoing.length === 0 && (learnersNext.length > 0 || autoLeave))
+    return 'only a joint configuration has learners to be or leaves by itself';
+  return undefined;
+}
+
+function simple(current: ConfState, step: ConfChangeStep): ConfigOutcome {
+  const voters = new Set(current.voters);
+  const learners = new Set(current.learners);
+  voters.delete(step.node);
+  learners.delete(step.node);
+  if (step.kind === 'add-voter') voters.add(step.node);
+  if (step.kind === 'add-learner') learners.add(step.node);
+  if (voters.size === 0) return refused('a group keeps at least one voter');
+  return changed({ ...emptyConfState, voters: sorted(voters), learners: sorted(learners) });
+}
+
+function enterJoint(current: ConfState, steps: readonly ConfChangeStep[]): ConfigOutcome {
+  const outgoing = new Set(current.voters);
+  const voters = new Set(current.voters);
+  const learners = new Set(current.learners);
+  const learnersNext = new Set<NodeId>();
+  for (const { kind, node } of steps) {
+    voters.delete(node);
+    learners.delete(node);
+    learnersNext.delete(node);
+    if (kind === 'add-voter') voters.add(node);
+    // A demoted voter votes in the outgoing half until the joint state is left.
+    if (kind === 'add-learner') (outgoing.has(node) ? learnersNext : learners).add(node);
+  }
+  if (outgoing.size === 0) return refused('a joint configuration starts from one with voters');
+  if (voters.size === 0) return refused('a group keeps at least one voter');
+  return changed({
+    voters: sorted(voters),
+    votersOutgoing: sorted(outgoing),
+    learners: sorted(learners),
+    learnersNext: sorted(learnersNext),
+    autoLeave: true,
+  });
+}
+
+function leaveJoint(current: ConfState): ConfigOutcome {
+  const learners = sorted(new Set([...current.learners, ...current.learnersNext]));
+  return changed({ ...emptyConfState, voters: sorted(new Set(current.voters)), learners });
+}
+
+function sorted(nodes: ReadonlySet<NodeId>): NodeId[] {
+  return [...nodes].sort();
+}
+
+function changed(confState: ConfState): ConfigOutcome {
+  return { kind: 'changed', confState };
+}
+
+function refused(reason: string): ConfigOutcome {
+  return { kind: 'refused', reason };
+}

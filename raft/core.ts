@@ -1,0 +1,167 @@
+/**
+ * The state of one member, shared by the files that hold its rules, and the few ways to send. Plain
+ * fields: each rule's file says who changes what. Everything random or timed comes from outside.
+ */
+
+import { RaftLog } from './log.ts';
+import type { Settings } from './options.ts';
+import { resolveOptions } from './options.ts';
+import { Progress } from './progress.ts';
+import { isVoter } from './quorum.ts';
+import type {
+  ConfState,
+  HardState,
+  InitialState,
+  LogIndex,
+  Message,
+  NodeId,
+  RaftOptions,
+  ReadState,
+  Ready,
+  Role,
+  Term,
+} from './types.ts';
+
+/** A read waiting for its position: ours, or forwarded by `from`. */
+export type Read = { readonly from: NodeId; readonly requestId: number };
+
+/** Reads that one round of heartbeats confirms. */
+export type ReadRound = {
+  readonly context: number;
+  readonly index: LogIndex;
+  readonly reads: readonly Read[];
+};
+
+/** The leader's book of reads; see read-index.ts. */
+export type ReadBook = {
+  /** Waiting for the first commit of the leader's own term. */
+  held: Read[];
+  /** Waiting for the next round to begin. */
+  forming: Read[];
+  rounds: ReadRound[];
+  /** The newest round's context; never reused by this incarnation. */
+  context: number;
+  count: number;
+};
+
+/** A batch handed to the driver and not yet acknowledged. */
+export type Batch = {
+  readonly ready: Ready;
+  /** The vote for ourselves that this batch makes durable. */
+  readonly selfVoteTerm: Term | undefined;
+};
+
+/** A committed membership change that was handed out; `superseded` once a snapshot overtook it. */
+export type PendingConfig = { readonly index: LogIndex; superseded: boolean };
+
+export type Core = {
+  readonly id: NodeId;
+  readonly settings: Settings;
+  readonly log: RaftLog;
+  term: Term;
+  vote: NodeId | undefined;
+  role: Role;
+  leader: NodeId | undefined;
+  confState: ConfState;
+  /** Configurations by the index they came into force, the oldest first: snapshots carry them. */
+  readonly confHistory: { readonly index: LogIndex; readonly confState: ConfState }[];
+  readonly pendingConfigs: PendingConfig[];
+  /** Members whose removal was applied here: their ids are never reused. Oldest first. */
+  readonly removed: Set<NodeId>;
+
+  electionElapsed: number;
+  heartbeatElapsed: number;
+  /** This role's election timeout in ticks, drawn at its beginning. */
+  electionTimeout: number;
+  /** Answers to the poll that is running, by voter. */
+  readonly votes: Map<NodeId, boolean>;
+  /** True from becoming candidate until the batch with our own vote is handed out. */
+  selfVoteDue: boolean;
+
+  /** Every peer's progress; empty unless leader. */
+  readonly peers: Map<NodeId, Progress>;
+  /** No membership change may be proposed before this index is applied. */
+  pendingConfIndex: LogIndex;
+  uncommittedBytes: number;
+  transferTarget: NodeId | undefined;
+  /** Peers may have something to be sent: looked at when the next batch is made. */
+  replicationDue: boolean;
+  readonly reads: ReadBook;
+
+  messages: Message[];
+  messagesAfterPersist: Message[];
+  readStates: ReadState[];
+  handedHardState: HardState;
+  readonly batches: Batch[];
+};
+
+/** How many removed ids are remembered. */
+export const removedNodesMax = 1024;
+
+/** A member as it restarts: a follower of the term it was in, knowing no leader. */
+export function createCore(options: RaftOptions, initial: InitialState): Core {
+  const settings = resolveOptions(options);
+  const log = new RaftLog(initial);
+  const { hardState } = initial;
+  const { confState, index } = initial.snapshot;
+  return {
+    id: settings.id,
+    settings,
+    log,
+    // A founding snapshot may be of a term the hard state has not heard of.
+    term: Math.max(hardState.term, log.tail.lastTerm) as Term,
+    vote: hardState.term < log.tail.lastTerm ? undefined : hardState.vote,
+    role: 'follower',
+    leader: undefined,
+    confState,
+    confHistory: [{ index, confState }],
+    pendingConfigs: [],
+    removed: new Set(),
+    electionElapsed: 0,
+    heartbeatElapsed: 0,
+    electionTimeout: drawElectionTimeout(settings),
+    votes: new Map(),
+    selfVoteDue: false,
+    peers: new Map(),
+    pendingConfIndex: 0 as LogIndex,
+    uncommittedBytes: 0,
+    transferTarget: undefined,
+    replicationDue: false,
+    reads: { held: [], forming: [], rounds: [], context: 0, count: 0 },
+    messages: [],
+    messagesAfterPersist: [],
+    readStates: [],
+    handedHardState: hardState,
+    batches: [],
+  };
+}
+
+/** Draws from [n, 2n): redrawn at each role change, so that split votes do not repeat (5.2). */
+export function drawElectionTimeout(settings: Settings): number {
+  const { electionTicks, random } = settings;
+  return electionTicks + Math.floor(random() * electionTicks);
+}
+
+/** True if this member has a vote of its own and its log can be judged by others. */
+export function isPromotable(core: Core): boolean {
+  return isVoter(core.confState, core.id) && !core.log.restoring;
+}
+
+/** What is durable before it leaves: an acknowledgement, a vote, a request for votes. */
+export function sendAfterPersist(core: Core, message: Message): void {
+  core.messagesAfterPersist.push(message);
+}
+
+/** The configuration in force at `index`, which is applied. */
+export function confStateAt(core: Core, index: LogIndex): ConfState {
+  let found = core.confHistory[0]?.confState ?? core.confState;
+  for (const entry of core.confHistory) if (entry.index <= index) found = entry.confState;
+  return found;
+}
+
+/** The progress of a new peer: probed from the end of our log. */
+export function newProgress(core: Core, node: NodeId): Progress {
+  const learner = !isVoter(core.confState, node);
+  const next = (core.log.lastIndex + 1) as LogIndex;
+  return new Progress(node, next, learner, core.settings);
+}

@@ -1,0 +1,141 @@
+/**
+ * Elections (5.2, 5.4.1; dissertation 9.6): when to campaign, whom to vote for, what a poll's answers
+ * lead to. Pre-vote comes first, always, except when a leader handed over on purpose.
+ */
+
+import type { Core } from './core.ts';
+import { isPromotable, sendAfterPersist } from './core.ts';
+import { unreachable } from './invariant.ts';
+import { isVoter, voteResult } from './quorum.ts';
+import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from './roles.ts';
+import type { Message, NodeId, Term } from './types.ts';
+
+export type VoteRequest = Extract<Message, { type: 'vote' | 'pre-vote' }>;
+export type VoteResponse = Extract<Message, { type: 'vote-response' | 'pre-vote-response' }>;
+
+/** `transfer`: the leader asked us to take over, so neither pre-vote nor leases stand in the way. */
+export type CampaignKind = 'pre-vote' | 'transfer';
+
+/** Campaigns unless something forbids it; says so in the trace when it does. */
+export function maybeCampaign(core: Core, kind: CampaignKind): void {
+  const obstacle = campaignObstacle(core);
+  if (obstacle !== undefined) {
+    core.settings.trace?.('no-campaign', { reason: obstacle });
+    return;
+  }
+  if (kind === 'transfer') requestVotes(core, true);
+  else requestPreVotes(core);
+}
+
+function campaignObstacle(core: Core): string | undefined {
+  if (core.role === 'leader') return 'leads already';
+  if (!isVoter(core.confState, core.id)) return 'is no voter';
+  if (!isPromotable(core)) return 'a snapshot is being taken over';
+  // The election would be counted in a membership that is known to be outdated.
+  if (core.log.hasUnappliedConfig()) return 'a committed membership change is not applied yet';
+  return undefined;
+}
+
+function requestPreVotes(core: Core): void {
+  becomePreCandidate(core);
+  broadcastVoteRequest(core, 'pre-vote', false);
+  // Nothing durable hangs on a pre-vote, so our own counts at once.
+  recordVote(core, core.id, true);
+}
+
+function requestVotes(core: Core, transfer: boolean): void {
+  becomeCandidate(core);
+  broadcastVoteRequest(core, 'vote', transfer);
+}
+
+function broadcastVoteRequest(core: Core, type: VoteRequest['type'], transfer: boolean): void {
+  const { voters, votersOutgoing } = core.confState;
+  const term = (type === 'pre-vote' ? core.term + 1 : core.term) as Term;
+  const { lastIndex, lastTerm } = core.log.tail;
+  for (const to of new Set([...voters, ...votersOutgoing])) {
+    if (to === core.id) continue;
+    const message: VoteRequest = { type, from: core.id, to, term, lastIndex, lastTerm, transfer };
+    // Votes are given for the log we claim to have and the term we claim to be in. Were one of them
+    // lost in a crash, an old answer could elect us in the same term with a shorter log.
+    if (type === 'vote') sendAfterPersist(core, message);
+    else core.messages.push(message);
+  }
+}
+
+/**
+ * True if votes are refused because a leader is alive: we heard of it within the shortest election
+ * timeout (9.6). A leader that is cut off loses its lease with the quorum.
+ */
+export function inLease(core: Core): boolean {
+  return core.leader !== undefined && core.electionElapsed < core.settings.electionTicks;
+}
+
+/** Answers a request whose term is not below ours; terms have been adapted before. */
+export function answerVoteRequest(core: Core, request: VoteRequest): void {
+  const { type, from, term } = request;
+  const free =
+    core.vote === from ||
+    (core.vote === undefined && core.leader === undefined) ||
+    (type === 'pre-vote' && term > core.term);
+  const upToDate = core.log.isUpToDate({ index: request.lastIndex, term: request.lastTerm });
+  // A learner answers too: it may have been made a voter without knowing it yet. A removed member
+  // gets nothing: ids are not reused, so whoever could win in its place is known to the others.
+  const granted = free && upToDate && !core.removed.has(from);
+  core.settings.trace?.('vote', { type, candidate: from, term, granted });
+  if (type === 'pre-vote') {
+    // A grant speaks of the term that is asked for, a refusal of ours: the asker learns of it.
+    const answerTerm = granted ? term : core.term;
+    core.messages.push(response(core, 'pre-vote-response', from, answerTerm, !granted));
+    return;
+  }
+  if (granted) {
+    core.electionElapsed = 0;
+    core.vote = from;
+  }
+  sendAfterPersist(core, response(core, 'vote-response', from, core.term, !granted));
+}
+
+/** Refuses a pre-vote of a term below ours, so that the asker catches up instead of asking on. */
+export function refuseOldPreVote(core: Core, request: VoteRequest): void {
+  core.messages.push(response(core, 'pre-vote-response', request.from, core.term, true));
+}
+
+function response(
+  core: Core,
+  type: VoteResponse['type'],
+  to: NodeId,
+  term: Term,
+  reject: boolean,
+): VoteResponse {
+  return { type, from: core.id, to, term, reject };
+}
+
+/** Takes an answer to the poll that is running; answers to another one are ignored. */
+export function handleVoteResponse(core: Core, answer: VoteResponse): void {
+  const expected = core.role === 'pre-candidate' ? 'pre-vote-response' : 'vote-response';
+  if (answer.type === expected) recordVote(core, answer.from, !answer.reject);
+}
+
+/** Our own vote became durable. */
+export function recordSelfVote(core: Core, term: Term): void {
+  if (core.role === 'candidate' && core.term === term) recordVote(core, core.id, true);
+}
+
+function recordVote(core: Core, voter: NodeId, granted: boolean): void {
+  if (core.role !== 'pre-candidate' && core.role !== 'candidate') return;
+  if (!core.votes.has(voter)) core.votes.set(voter, granted);
+  const result = voteResult(core.confState, (node) => core.votes.get(node));
+  switch (result) {
+    case 'won':
+      if (core.role === 'pre-candidate') requestVotes(core, false);
+      else becomeLeader(core);
+      return;
+    case 'lost':
+      becomeFollower(core, core.term, undefined);
+      return;
+    case 'pending':
+      return;
+    default:
+      unreachable(result);
+  }
+}
