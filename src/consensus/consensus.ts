@@ -186,7 +186,7 @@ class Member implements Consensus {
         machine: stateMachine,
         clock,
         logger,
-        confState: () => raft.status().confState,
+        metaAt: (index) => raft.snapshotMeta(index),
         retain: () => this.#transfer.oldestSending,
         compact: (meta, keepFrom) => this.#whileRunning((core) => core.compact(meta, keepFrom)),
         onFatal: (error) => this.#onFatal(error),
@@ -358,7 +358,7 @@ class Member implements Consensus {
   #onProgress(index: LogIndex, term: Term): void {
     this.#control.applied(index, term);
     this.#barrier.applied();
-    this.#snapshotter.consider(index, term);
+    this.#snapshotter.consider(index);
   }
 
   #onMembers(): void {

@@ -3,7 +3,7 @@
  * bytes; a tail of the log stays, so that a member that was away for a moment catches up from entries.
  */
 
-import type { ConfState, LogIndex, SnapshotMeta, Term } from '../../raft/types.ts';
+import type { LogIndex, SnapshotMeta } from '../../raft/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -26,8 +26,8 @@ export type SnapshotterComponents = {
   readonly machine: StateMachine;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** The configuration as of the newest applied entry. */
-  readonly confState: () => ConfState;
+  /** What a snapshot at `index`, the newest applied entry, stands for. */
+  readonly metaAt: (index: LogIndex) => SnapshotMeta;
   /** Entries behind this index must stay (a transfer is under way). */
   readonly retain: () => number;
   /** The core may forget what is before `keepFrom`. */
@@ -71,12 +71,12 @@ export class Snapshotter {
   }
 
   /** Takes a snapshot if one is due. Called when everything up to `index` is applied. */
-  consider(index: LogIndex, term: Term): void {
+  consider(index: LogIndex): void {
     if (this.#running !== undefined || this.#stopped) return;
     const { snapshotEntries, snapshotBytes } = this.#options;
     const due =
       index - this.#last >= snapshotEntries || this.#bytes - this.#bytesAtLast >= snapshotBytes;
-    if (due) this.#begin(index, term);
+    if (due) this.#begin(index);
   }
 
   /** The state came from a leader's snapshot. */
@@ -91,9 +91,9 @@ export class Snapshotter {
   }
 
   /** The view is taken at once, in the turn in which `index` is the newest applied entry. */
-  #begin(index: LogIndex, term: Term): void {
-    const { machine, confState } = this.#components;
-    const meta: SnapshotMeta = { index, term, confState: confState() };
+  #begin(index: LogIndex): void {
+    const { machine, metaAt } = this.#components;
+    const meta = metaAt(index);
     const source = machine.snapshot();
     this.#bytesAtLast = this.#bytes;
     this.#last = index;
