@@ -5,10 +5,11 @@
 
 import { LineCounter, parseDocument } from 'yaml';
 import { messageOf } from '../../lib/errors.ts';
+import { decodeProtobuf } from '../protobuf/decode.ts';
 import { type ApiError, badRequest } from '../status.ts';
 import type { FieldValidation } from '../types.ts';
 import { duplicateKeys } from './duplicate-keys.ts';
-import type { Format } from './negotiate.ts';
+import type { BodyFormat } from './negotiate.ts';
 
 export type DecodeOptions = {
   /** Kind named in errors: `must be of type Pod`. */
@@ -23,7 +24,8 @@ const YAML_ALIASES_MAX = 100;
 const SUMMARY_CHARS = 30;
 
 /** The value of a body. Throws ApiError 400. */
-export function decodeBody(bytes: Buffer, format: Format, options: DecodeOptions): unknown {
+export function decodeBody(bytes: Buffer, format: BodyFormat, options: DecodeOptions): unknown {
+  if (format === 'protobuf') return decodeBinary(bytes, options);
   const text = bytes.toString('utf8');
   // A patch or an object sent as YAML is often JSON, which parses far faster.
   if (format === 'yaml' && !/^\s*\{/.test(text)) return decodeYaml(text, options);
@@ -37,6 +39,16 @@ export function decodeBody(bytes: Buffer, format: Format, options: DecodeOptions
   }
   if (options.fieldValidation !== 'Ignore') report(duplicateKeys(text), options);
   return value;
+}
+
+function decodeBinary(bytes: Buffer, options: DecodeOptions): unknown {
+  try {
+    return decodeProtobuf(bytes);
+  } catch (error) {
+    throw badRequest(
+      `the object provided is unrecognized (must be of type ${options.expected}): ${messageOf(error)}`,
+    );
+  }
 }
 
 function decodeYaml(text: string, options: DecodeOptions): unknown {

@@ -117,12 +117,18 @@ export function patchTypeOf(contentType: string | undefined): PatchType {
   );
 }
 
+/** How a body is written: protobuf is taken, as Go's clients send it, though never given. */
+export type BodyFormat = Format | 'protobuf';
+
+const PROTOBUF = 'application/vnd.kubernetes.protobuf';
+
 /** The format of a body by its Content-Type, JSON if there is none; throws 415 for all else. */
-export function bodyFormatOf(contentType: string | undefined): Format {
-  const format = contentType === undefined ? 'json' : formatOf(mediaType(contentType));
+export function bodyFormatOf(contentType: string | undefined): BodyFormat {
+  const type = contentType === undefined ? 'application/json' : mediaType(contentType);
+  const format = type === PROTOBUF ? 'protobuf' : formatOf(type);
   if (format !== undefined) return format;
   throw unsupportedMediaType(
-    'the body of the request was in an unknown format - accepted media types include: application/json, application/yaml',
+    `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, ${PROTOBUF}`,
   );
 }
 
