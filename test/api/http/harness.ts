@@ -75,6 +75,11 @@ export type Harness = {
   /** Runs kubectl as the administrator. */
   kubectl(args: readonly string[], more?: KubectlOptions): Promise<KubectlResult>;
   user(name: string, groups?: readonly string[]): Promise<KeyPair>;
+  /** For running kubectl by hand. */
+  readonly kubectlBase: readonly string[];
+  readonly kubectlEnv: Readonly<Record<string, string>>;
+  /** Waits for a condition; fails after a few seconds. */
+  until(condition: () => boolean | Promise<boolean>): Promise<void>;
 };
 
 export type KubectlOptions = {
@@ -190,12 +195,15 @@ export async function startServer(t: Test, options: HarnessOptions = {}): Promis
     kubeconfigText({ server: url, authorityPem: authority.certificatePem, credentials: admin }),
   );
 
+  const kubectlBase = ['--kubeconfig', kubeconfig];
+  const kubectlEnv = { HOME: directory, PATH: process.env['PATH'] ?? '' };
+
   function kubectl(args: readonly string[], more: KubectlOptions = {}): Promise<KubectlResult> {
     return new Promise((resolve, reject) => {
-      const env = { HOME: directory, PATH: process.env['PATH'] ?? '', ...more.env };
+      const env = { ...kubectlEnv, ...more.env };
       const child = execFile(
         KUBECTL,
-        ['--kubeconfig', kubeconfig, ...args],
+        [...kubectlBase, ...args],
         { env, timeout: KUBECTL_DEADLINE_MS, maxBuffer: 64 * 1024 * 1024 },
         (error, stdout, stderr) => {
           if (error !== null && typeof error.code !== 'number') reject(error);
@@ -209,7 +217,33 @@ export async function startServer(t: Test, options: HarnessOptions = {}): Promis
 
   const user = (name: string, groups: readonly string[] = []) =>
     issueClient(authority, { name, groups });
-  return { port, url, store, verbs, authority, admin, tokens, metrics, open, ask, kubectl, user };
+  return {
+    port,
+    url,
+    store,
+    verbs,
+    authority,
+    admin,
+    tokens,
+    metrics,
+    open,
+    ask,
+    kubectl,
+    user,
+    kubectlBase,
+    kubectlEnv,
+    until,
+  };
+}
+
+const UNTIL_DEADLINE_MS = 8_000;
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + UNTIL_DEADLINE_MS;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error('the condition did not come true in time');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 }
 
 function encode(body: unknown): Buffer {
