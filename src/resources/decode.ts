@@ -157,7 +157,7 @@ class Walk {
     for (let index = 0; index < items.length; index += 1) {
       if (items[index] === null) {
         // A null item decodes to the zero value.
-        if (this.#normalize && field.type === 'object') items[index] = {};
+        if (this.#normalize) items[index] = zeroOf(field);
         continue;
       }
       this.#value(items, index, field, { owner, path: `${path}[${index}]` });
@@ -172,7 +172,7 @@ class Walk {
       const value = map[key];
       if (plain && typeof value === 'string') continue;
       if (value === null || value === undefined) {
-        if (this.#normalize) map[key] = plain ? '' : zeroOf(field);
+        if (this.#normalize) map[key] = zeroOf(field);
         continue;
       }
       // Go names the map, not the key, when a value does not fit.
@@ -294,6 +294,12 @@ function zeroOf(field: FieldSchema): unknown {
       return {};
     case 'quantity':
       return '0';
+    case 'integer':
+    case 'number':
+    case 'int-or-string':
+      return 0;
+    case 'boolean':
+      return false;
     default:
       return '';
   }
