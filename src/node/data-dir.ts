@@ -41,6 +41,8 @@ export type ClusterFile = ClusterSettings &
     readonly members: readonly MemberRecord[];
     /** True on the node that made the cluster. */
     readonly founder: boolean;
+    /** True once the node's log holds the cluster's state: from then on an empty log is a lost log. */
+    readonly settled: boolean;
   };
 
 export type DataPaths = {

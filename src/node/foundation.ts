@@ -4,6 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
 import { authorityHash, createAuthority } from '../api/auth/pki.ts';
 import { createTokenKey } from '../api/auth/service-account-tokens.ts';
 import { createConsensus } from '../consensus/consensus.ts';
@@ -38,7 +39,7 @@ export type FoundationComponents = {
   readonly metrics: Registry;
   readonly signal: AbortSignal;
   /** Called once when the node cannot go on: a failed disk, a broken invariant. */
-  readonly onFatal: (error: Error) => void;
+  readonly onFatal: (error: unknown) => void;
 };
 
 export type FoundationOptions = {
@@ -64,7 +65,7 @@ export async function layFoundation(
   components: FoundationComponents,
   options: FoundationOptions,
 ): Promise<Foundation> {
-  const { clock, random, log, onFatal } = components;
+  const { clock, random, log, metrics, onFatal } = components;
   const { config, paths } = options;
   const mesh = await createMesh(
     { logger: log, clock, random },
@@ -79,6 +80,7 @@ export async function layFoundation(
     const cluster = existing
       ? comeBack(existing, mesh, options, log)
       : await settle(mesh, components, options);
+    if (cluster.settled) await refuseWiped(paths);
     mesh.admit(admissionOf(cluster.members, mesh.self));
     const state = new StoreState({ logger: log });
     const consensus = await createConsensus(
@@ -93,9 +95,13 @@ export async function layFoundation(
         clock,
         random,
         logger: log,
+        metrics,
+      },
+      {
+        bootstrap: !cluster.settled && cluster.founder,
+        membership: { votersMax: config.votersMax },
         onFatal,
       },
-      { bootstrap: cluster.founder, votersMax: config.votersMax },
     );
     const store = createReplicatedStore({ state, consensus, clock, random });
     return { cluster, mesh, consensus, store };
@@ -141,6 +147,19 @@ function comeBack(
   return file;
 }
 
+/**
+ * A member that lost its log must not vote again under the same identity: it would have forgotten what it
+ * promised (two majorities that do not meet). Its key must go with its log.
+ */
+async function refuseWiped(paths: DataPaths): Promise<void> {
+  const segments = await readdir(`${paths.consensus}/wal`).catch(() => []);
+  if (segments.length > 0) return;
+  throw new SkeinError(
+    'data-damaged',
+    `${paths.consensus} is empty, but this node was a member already; it must return as a new node: remove it from the cluster, delete ${paths.root} and join again`,
+  );
+}
+
 /** Ranges belong to the cluster: a node that was given others would split the network. */
 function refuseOtherRanges(file: ClusterFile, { config, given }: FoundationOptions): void {
   for (const key of ['clusterCidr', 'serviceCidr'] as const) {
@@ -184,6 +203,7 @@ async function found(
     peer: mesh.self,
     members: [ownRecord(mesh, config)],
     founder: true,
+    settled: false,
   };
 }
 
@@ -206,7 +226,7 @@ async function join(
       'the cluster that answered has another authority than the token names; ask for a new token',
     );
   }
-  const file = { ...grant, node: config.nodeName, peer: mesh.self, founder: false };
+  const file = { ...grant, node: config.nodeName, peer: mesh.self, founder: false, settled: false };
   refuseOtherRanges(file, options);
   log.info({ clusterId: grant.clusterId, members: grant.members.length }, 'joined the cluster');
   return file;

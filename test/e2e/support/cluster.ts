@@ -1,0 +1,220 @@
+/**
+ * A lab cluster for one test file: real hosts, real containers, real kubectl. It ends with the file, also when
+ * the file fails or is told to stop.
+ */
+
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import type { Test } from 'tap';
+import { buildImages } from '../../../scripts/lib/images.ts';
+import { callControl } from '../../../src/cli/control-client.ts';
+import type { NodeStatusReport } from '../../../src/cli/status-types.ts';
+import * as lab from '../../../src/lab/lab.ts';
+import { planLab } from '../../../src/lab/plan.ts';
+import { labRoot, readState } from '../../../src/lab/state.ts';
+import { runCommand } from '../../../src/lib/command.ts';
+
+export type ClusterOptions = {
+  /** Names the lab; 12 characters at most, one per test file. */
+  readonly name: string;
+  /** Default 3. */
+  readonly nodes?: number;
+  /** Further flags for every node. */
+  readonly flags?: readonly string[];
+};
+
+export type Output = { readonly code: number; readonly stdout: string; readonly stderr: string };
+
+export type KubectlOptions = {
+  readonly input?: string;
+  /** Ask this host's API rather than the current context's. */
+  readonly host?: string;
+  /** Default 60 s. */
+  readonly deadlineMs?: number;
+};
+
+const DEADLINE_MS = 60_000;
+const POLL_MS = 50;
+const quiet = (): void => {};
+
+export class TestCluster {
+  readonly name: string;
+  readonly kubeconfig: string;
+
+  private constructor(name: string, kubeconfig: string) {
+    this.name = name;
+    this.kubeconfig = kubeconfig;
+  }
+
+  /** Brings a fresh lab up with the test images on every host; it goes down with `t`. */
+  static async start(t: Test, options: ClusterOptions): Promise<TestCluster> {
+    const { name, nodes = 3, flags = [] } = options;
+    const end = () => lab.labDown(name, quiet);
+    await end();
+    t.teardown(end);
+    process.once('SIGTERM', () => void end().finally(() => process.exit(1)));
+    const kubeconfig = await lab.labUp({ name, nodes, flags, report: quiet });
+    const cluster = new TestCluster(name, kubeconfig);
+    const directory = await mkdtemp(`${tmpdir()}/skein-images-`);
+    try {
+      await writeFile(`${directory}/images.tar`, await buildImages());
+      await lab.labLoadImage(name, `${directory}/images.tar`, quiet);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+    return cluster;
+  }
+
+  /** Runs kubectl; rejects with what it said when it fails. */
+  async kubectl(args: readonly string[], options: KubectlOptions = {}): Promise<string> {
+    const { code, stdout, stderr } = await this.tryKubectl(args, options);
+    if (code === 0) return stdout;
+    throw new Error(`kubectl ${args.join(' ')}: exit ${code}: ${stderr.trim() || stdout.trim()}`);
+  }
+
+  /** Runs kubectl and answers how it went. */
+  tryKubectl(args: readonly string[], options: KubectlOptions = {}): Promise<Output> {
+    const { input, host, deadlineMs = DEADLINE_MS } = options;
+    const context = host === undefined ? [] : ['--context', host];
+    return new Promise((resolve, reject) => {
+      const child = spawn('kubectl', [...context, ...args], {
+        env: { ...process.env, KUBECONFIG: this.kubeconfig },
+        timeout: deadlineMs,
+        killSignal: 'SIGKILL',
+      });
+      let stdout = '';
+      let stderr = '';
+      child.stdout.on('data', (chunk: Buffer) => {
+        stdout += chunk.toString('utf8');
+      });
+      child.stderr.on('data', (chunk: Buffer) => {
+        stderr += chunk.toString('utf8');
+      });
+      child.once('error', reject);
+      child.once('close', (code) => resolve({ code: code ?? 137, stdout, stderr }));
+      child.stdin.on('error', quiet);
+      child.stdin.end(input ?? '');
+    });
+  }
+
+  /** An object as kubectl gets it. */
+  async get<T>(
+    kind: string,
+    name: string,
+    options: KubectlOptions & { namespace?: string } = {},
+  ): Promise<T> {
+    const namespace = options.namespace === undefined ? [] : ['-n', options.namespace];
+    return JSON.parse(
+      await this.kubectl(['get', kind, name, '-o', 'json', ...namespace], options),
+    ) as T;
+  }
+
+  /** Applies YAML or JSON text. */
+  apply(text: string, options: KubectlOptions = {}): Promise<string> {
+    return this.kubectl(['apply', '-f', '-'], { ...options, input: text });
+  }
+
+  address(host: string): string {
+    const found = this.#plan?.hosts.find((candidate) => candidate.name === host);
+    if (!found) throw new Error(`no host ${host}`);
+    return found.address;
+  }
+
+  /** The status a host's process gives of the cluster, or undefined when it does not answer. */
+  status(host: string): Promise<NodeStatusReport | undefined> {
+    const found = this.#plan?.hosts.find((candidate) => candidate.name === host);
+    if (!found) throw new Error(`no host ${host}`);
+    return callControl<NodeStatusReport>(lab.controlSocketOf(found), {
+      method: 'GET',
+      path: '/status',
+      deadlineMs: 1000,
+    }).catch(() => undefined);
+  }
+
+  #plan: ReturnType<typeof planLab> | undefined;
+
+  /** Reads where the hosts are; call once after start. */
+  async locate(): Promise<readonly string[]> {
+    const state = await readState(this.name);
+    if (!state) throw new Error(`lab ${this.name} is gone`);
+    this.#plan = planLab(labRoot(), this.name, state.index, state.nodes);
+    return this.#plan.hosts.map((host) => host.name);
+  }
+
+  /** The host that leads, by the newest term. */
+  async leader(): Promise<string> {
+    return waitFor('a leader', async () => {
+      const hosts = this.#plan?.hosts ?? [];
+      const statuses = await Promise.all(hosts.map(({ name }) => this.status(name)));
+      const leading = statuses.filter((status) => status?.role === 'leader' && status.quorum);
+      leading.sort((a, b) => (b?.term ?? 0) - (a?.term ?? 0));
+      return leading[0]?.node;
+    });
+  }
+
+  kill(host: string, wholeHost = false): Promise<string> {
+    return lab.labKill({ name: this.name, host, wholeHost });
+  }
+
+  stopHost(host: string): Promise<void> {
+    return lab.labStop(this.name, host);
+  }
+
+  startHost(host: string): Promise<void> {
+    return lab.labStart(this.name, host);
+  }
+
+  cut(a: string, b: string): Promise<void> {
+    return lab.labCut(this.name, a, b);
+  }
+
+  isolate(host: string): Promise<void> {
+    return lab.labIsolate(this.name, host);
+  }
+
+  heal(): Promise<void> {
+    return lab.labHeal(this.name);
+  }
+
+  /** Runs a program on a host and resolves with its output. */
+  async onHost(host: string, command: readonly string[]): Promise<string> {
+    const state = await readState(this.name);
+    const init = state?.hosts[host]?.init;
+    if (!init) throw new Error(`host ${host} is down`);
+    const enter = ['-t', String(init.pid), '--net', '--mount', '--pid', '--uts', '--'];
+    return runCommand('nsenter', [...enter, ...command]);
+  }
+
+  /** Ids and start times of the containers of a host: unchanged means untouched. */
+  async containers(host: string): Promise<readonly string[]> {
+    const format = '{{.ID}} {{.CreatedAt}}';
+    const text = await this.onHost(host, ['docker', 'ps', '--no-trunc', '--format', format]);
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .sort();
+  }
+}
+
+/** Polls until `probe` answers something; rejects naming `what` (and the last error) at the deadline. */
+export async function waitFor<T>(
+  what: string,
+  probe: () => Promise<T | undefined | false>,
+  deadlineMs = DEADLINE_MS,
+): Promise<T> {
+  const deadline = performance.now() + deadlineMs;
+  let failure = '';
+  for (;;) {
+    try {
+      const value = await probe();
+      if (value !== undefined && value !== false) return value;
+    } catch (error) {
+      failure = `: ${(error as Error).message}`;
+    }
+    if (performance.now() > deadline) {
+      throw new Error(`waited ${deadlineMs / 1000} s in vain for ${what}${failure}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
