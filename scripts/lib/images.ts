@@ -28,7 +28,7 @@ echo '#!/bin/sh
 while read -r line; do echo "+PONG"; done' > /tmp/pong
 chmod +x /tmp/pong
 trap 'exit 0' TERM
-nc -lk -p 6379 -e /tmp/pong &
+nc -ll -p 6379 -e /tmp/pong &
 wait
 `;
 
