@@ -103,7 +103,7 @@ function stepRolling(
   if (!current) return begun;
   const size = sizeOf(current);
   const wanted = wantedReplicas(deployment);
-  const grown = size > wanted ? wanted : growNew(deployment, size, sum([...old, current], sizeOf));
+  const grown = size > wanted ? wanted : growNew(deployment, size, [...old, current]);
   if (grown !== size) return withSize(begun, deployment, current, grown);
   const shrunk = resize(deployment, shrinkOld(deployment, current, old));
   if (shrunk.length > 0) return { ...begun, actions: [...begun.actions, ...shrunk] };
@@ -186,7 +186,7 @@ function newReplicaSet(
   const { template, selector, minReadySeconds } = deployment.spec;
   const hash = templateHash(template, deployment.status?.collisionCount);
   const labels = { ...template.metadata?.labels, [HASH_LABEL]: hash };
-  const size = growNew(deployment, 0, sum(old, sizeOf));
+  const size = growNew(deployment, 0, old);
   const annotations = currentAnnotations(deployment, {}, revision);
   const wanted = wantedReplicas(deployment);
   return {

@@ -41,6 +41,16 @@ export function availableOf(replicaSet: ReplicaSet): number {
   return Math.min(replicaSet.status?.availableReplicas ?? 0, sizeOf(replicaSet));
 }
 
+/** Pods that are there or will be: a ReplicaSet that was shrunk still has them until it says otherwise. */
+export function occupiedBy(replicaSet: ReplicaSet): number {
+  return Math.max(replicaSet.status?.replicas ?? 0, sizeOf(replicaSet));
+}
+
+/** True when the status tells of the present spec. */
+export function isObserved({ metadata, status }: ReplicaSet): boolean {
+  return (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0);
+}
+
 export function sum(
   replicaSets: readonly ReplicaSet[],
   count: (replicaSet: ReplicaSet) => number,
@@ -48,11 +58,15 @@ export function sum(
   return replicaSets.reduce((total, replicaSet) => total + count(replicaSet), 0);
 }
 
-/** The size the current ReplicaSet may grow to now, given all ReplicaSets (itself included with `size`). */
-export function growNew(deployment: Deployment, size: number, totalSize: number): number {
+/**
+ * The size the current ReplicaSet (now of `size`, 0 if it is yet to be made) may grow to, given `all` that exist. What others
+ * gave up is room only once they report so, or for a moment there would be more pods than allowed.
+ */
+export function growNew(deployment: Deployment, size: number, all: readonly ReplicaSet[]): number {
   const wanted = wantedReplicas(deployment);
   if (isRecreate(deployment)) return wanted;
-  const room = wanted + limitsOf(deployment).surge - totalSize;
+  if (!all.every(isObserved)) return size;
+  const room = wanted + limitsOf(deployment).surge - sum(all, occupiedBy);
   return room <= 0 ? size : size + Math.max(0, Math.min(room, wanted - size));
 }
 
