@@ -5,6 +5,7 @@
  */
 
 import type { ApiVerbs, ObjectAnswer, RequestContext, Target } from '../api/types.ts';
+import { cloneJson } from '../api/verbs/json.ts';
 import type { Clock } from '../lib/clock.ts';
 import { invariant } from '../lib/invariant.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -90,7 +91,7 @@ class InProcessClient implements LocalClient {
     const { namespace } = (object as KubeObject).metadata;
     const target = this.#target(kind, namespace === undefined ? {} : { namespace });
     const context = this.#context();
-    return this.#object(await this.#verbs.create(context, target, structuredClone(object)));
+    return this.#object(await this.#verbs.create(context, target, cloneJson(object)));
   }
 
   update<K extends KindName>(kind: K, object: KindMap[K]): Promise<KindMap[K]> {
@@ -187,7 +188,7 @@ class InProcessClient implements LocalClient {
     const key = namespace === undefined ? { name } : { namespace, name };
     const target = this.#target(kind, key, subresource);
     const context = this.#context();
-    return this.#object(await this.#verbs.update(context, target, structuredClone(object)));
+    return this.#object(await this.#verbs.update(context, target, cloneJson(object)));
   }
 
   #object<T>(answer: ObjectAnswer): T {

@@ -95,12 +95,15 @@ t.test('work queue: an immediate add replaces a delayed one', async (t) => {
   t.ok(queue.idle);
 });
 
-t.test('work queue: failures of one key double its wait up to the limit, and no other key waits', async (t) => {
-  const { queue } = setUp();
-  const waits = Array.from({ length: 6 }, () => queue.addRateLimited('a'));
-  t.strictSame(waits, [100, 200, 400, 800, 1_000, 1_000]);
-  t.equal(queue.addRateLimited('b'), 100);
-});
+t.test(
+  'work queue: failures of one key double its wait up to the limit, and no other key waits',
+  async (t) => {
+    const { queue } = setUp();
+    const waits = Array.from({ length: 6 }, () => queue.addRateLimited('a'));
+    t.strictSame(waits, [100, 200, 400, 800, 1_000, 1_000]);
+    t.equal(queue.addRateLimited('b'), 100);
+  },
+);
 
 t.test('work queue: a key that is forgotten starts with the initial wait', async (t) => {
   const { queue } = setUp();
