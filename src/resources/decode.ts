@@ -26,13 +26,29 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 const INT32_MAX = 2 ** 31 - 1;
 const INT32_MIN = -(2 ** 31);
 
-type Compiled = { readonly name: string; readonly fields: ReadonlyMap<string, FieldSchema> };
+type Compiled = {
+  readonly name: string;
+  readonly fields: ReadonlyMap<string, FieldSchema>;
+  /** Required fields that stand with their zero value when a client leaves them out, as in a Go struct. */
+  readonly filled: readonly (readonly [field: string, schema: FieldSchema])[];
+};
+
+/** Objects are not filled in: whether one is there means something. Nor are times, which have no zero on the wire. */
+const FILLED_TYPES: ReadonlySet<FieldSchema['type']> = new Set([
+  'string',
+  'integer',
+  'number',
+  'boolean',
+  'int-or-string',
+  'array',
+]);
 
 const compiledTypes = new Map<string, Compiled>();
 
 /**
  * Checks `object` against the type `schemaName`. Answers with what is wrong, nothing if all is well. Unless `onUnknown` is `keep`,
- * unknown fields and nulls are removed and quantities made canonical, in place.
+ * unknown fields and nulls are removed, quantities and times made canonical, and required plain fields that are absent
+ * set to their zero values, in place: behind this check, objects are what their types say.
  */
 export function checkStructure(
   object: unknown,
@@ -101,6 +117,10 @@ class Walk {
         this.#value(object, key, field, { owner: type, path: join(path, key) });
       }
       if (this.problems.length >= PROBLEMS_MAX) return;
+    }
+    if (!this.#normalize) return;
+    for (const [key, schema] of type.filled) {
+      if (object[key] === undefined) object[key] = zeroOf(schema);
     }
   }
 
@@ -230,7 +250,8 @@ function compiled(schemaName: string): Compiled {
   const known = compiledTypes.get(schemaName);
   if (known !== undefined) return known;
   const fields = new Map(Object.entries(typeSchema(schemaName).fields));
-  const made = { name: schemaName.slice(schemaName.lastIndexOf('.') + 1), fields };
+  const filled = [...fields].filter(([, field]) => field.required && FILLED_TYPES.has(field.type));
+  const made = { name: schemaName.slice(schemaName.lastIndexOf('.') + 1), fields, filled };
   compiledTypes.set(schemaName, made);
   return made;
 }

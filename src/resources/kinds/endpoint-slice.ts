@@ -47,7 +47,7 @@ export const endpointSliceKind = declareKind<EndpointSlice>({
   ],
   cells: (slice, nowMs) => [
     slice.metadata.name,
-    slice.addressType,
+    slice.addressType ?? '',
     limitedList((slice.ports ?? []).map(({ port }) => (port === undefined ? '*' : String(port)))),
     limitedList((slice.endpoints ?? []).flatMap(({ addresses }) => addresses ?? [])),
     ageCell(slice, nowMs),
