@@ -78,9 +78,8 @@ export function answerVoteRequest(core: Core, request: VoteRequest): void {
     (core.vote === undefined && core.leader === undefined) ||
     (type === 'pre-vote' && term > core.term);
   const upToDate = core.log.isUpToDate({ index: request.lastIndex, term: request.lastTerm });
-  // A learner answers too: it may have been made a voter without knowing it yet. A removed member
-  // gets nothing: ids are not reused, so whoever could win in its place is known to the others.
-  const granted = free && upToDate && !core.removed.has(from);
+  // A learner answers too: it may have been made a voter without knowing it yet.
+  const granted = free && upToDate;
   core.settings.trace?.('vote', { type, candidate: from, term, granted });
   if (type === 'pre-vote') {
     // A grant speaks of the term that is asked for, a refusal of ours: the asker learns of it.
@@ -112,8 +111,11 @@ function response(
 
 /** Takes an answer to the poll that is running; answers to another one are ignored. */
 export function handleVoteResponse(core: Core, answer: VoteResponse): void {
-  const expected = core.role === 'pre-candidate' ? 'pre-vote-response' : 'vote-response';
-  if (answer.type === expected) recordVote(core, answer.from, !answer.reject);
+  const preVote = core.role === 'pre-candidate';
+  if (answer.type !== (preVote ? 'pre-vote-response' : 'vote-response')) return;
+  // A pre-vote is granted for the next term; one that names ours is left over from an earlier poll.
+  const term = preVote && !answer.reject ? core.term + 1 : core.term;
+  if (answer.term === term) recordVote(core, answer.from, !answer.reject);
 }
 
 /** Our own vote became durable. */

@@ -15,7 +15,7 @@ import { confirmReads } from './read-index.ts';
 import { maybeCommit, nudge } from './replication.ts';
 import { becomeFollower } from './roles.ts';
 import { abortTransfer } from './transfer.ts';
-import type { ConfChange, ConfState, ProposeOutcome } from './types.ts';
+import type { ConfChange, ConfState, NodeId, ProposeOutcome } from './types.ts';
 
 const leaveJointChange: ConfChange = { steps: [], context: new Uint8Array(0) };
 
@@ -29,7 +29,7 @@ export function proposeConfChange(core: Core, change: ConfChange): ProposeOutcom
   }
   const outcome = changeConfig(core.confState, change);
   if (outcome.kind === 'refused') return { kind: 'dropped', reason: outcome.reason };
-  const index = appendOwn(core, [{ kind: 'config', data: encodeConfChange(change) }]);
+  const index = appendOwn(core, 'config', [encodeConfChange(change)]);
   core.pendingConfIndex = index;
   return accepted(core, index);
 }
@@ -59,7 +59,7 @@ export function maybeLeaveJoint(core: Core): void {
   if (core.log.applied < core.pendingConfIndex) return;
   // Not subject to quota nor hand-over: without it the group would stay joint for ever.
   const data = encodeConfChange(leaveJointChange);
-  core.pendingConfIndex = appendOwn(core, [{ kind: 'config', data }]);
+  core.pendingConfIndex = appendOwn(core, 'config', [data]);
   core.settings.trace?.('leave-joint', { index: core.pendingConfIndex });
 }
 
@@ -67,7 +67,9 @@ export function maybeLeaveJoint(core: Core): void {
 function followConfig(core: Core): void {
   const { confState } = core;
   if (!isVoter(confState, core.id)) {
-    // It led until its own removal was committed, without counting itself (4.2.2).
+    // It led until its own removal was committed, without counting itself (4.2.2). Whoever has the
+    // whole log need not wait for an election timeout.
+    nameSuccessor(core);
     becomeFollower(core, core.term, undefined);
     return;
   }
@@ -92,4 +94,11 @@ function followConfig(core: Core): void {
   // A smaller quorum may have what a larger one had not.
   maybeCommit(core);
   confirmReads(core);
+}
+
+function nameSuccessor(core: Core): void {
+  const { id: from, term, confState, log } = core;
+  const upToDate = (node: NodeId): boolean => core.peers.get(node)?.match === log.lastIndex;
+  const to = confState.voters.find(upToDate);
+  if (to !== undefined) core.messages.push({ type: 'timeout-now', from, to, term });
 }

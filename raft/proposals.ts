@@ -4,11 +4,7 @@
  */
 
 import type { Core } from './core.ts';
-import { isVoter } from './quorum.ts';
 import type { Entry, LogIndex, ProposeOutcome } from './types.ts';
-
-/** An entry before it has its place. */
-export type Draft = Pick<Entry, 'kind' | 'data'>;
 
 /** Appends one data entry per item; all of them or none. */
 export function propose(core: Core, data: readonly Uint8Array[]): ProposeOutcome {
@@ -26,13 +22,7 @@ export function propose(core: Core, data: readonly Uint8Array[]): ProposeOutcome
   ) {
     return { kind: 'dropped', reason: 'too many bytes are proposed and not yet committed' };
   }
-  return accepted(
-    core,
-    appendOwn(
-      core,
-      data.map((item) => ({ kind: 'data', data: item })),
-    ),
-  );
+  return accepted(core, appendOwn(core, 'data', data));
 }
 
 /** Undefined if this member may add to the log now. */
@@ -40,10 +30,6 @@ export function whyNot(core: Core): ProposeOutcome | undefined {
   if (core.role !== 'leader') return { kind: 'not-leader', leader: core.leader };
   if (core.transferTarget !== undefined) {
     return { kind: 'dropped', reason: 'leadership is being handed over' };
-  }
-  // A leader that is no member any more keeps replicating what it has, and takes nothing new.
-  if (!isVoter(core.confState, core.id)) {
-    return { kind: 'dropped', reason: 'this leader has been removed' };
   }
   return undefined;
 }
@@ -53,15 +39,15 @@ export function accepted(core: Core, index: LogIndex): ProposeOutcome {
   return { kind: 'accepted', index, term: core.term };
 }
 
-/** Adds entries of our own term; returns the last one's index. */
-export function appendOwn(core: Core, drafts: readonly Draft[]): LogIndex {
+/** Adds one entry of our own term per item; returns the last one's index. */
+export function appendOwn(core: Core, kind: Entry['kind'], data: readonly Uint8Array[]): LogIndex {
   const { log, term } = core;
   let index = log.lastIndex;
-  const entries: Entry[] = new Array(drafts.length);
-  for (const [position, { kind, data }] of drafts.entries()) {
+  const entries: Entry[] = [];
+  for (const item of data) {
     index = (index + 1) as LogIndex;
-    entries[position] = { index, term, kind, data };
-    core.uncommittedBytes += data.length;
+    entries.push({ index, term, kind, data: item });
+    core.uncommittedBytes += item.length;
   }
   log.append(entries);
   core.replicationDue = true;

@@ -99,8 +99,9 @@ export function maybeCommit(core: Core): boolean {
   const index = committedIndex(core.confState, (node) => ackOf(core, node));
   if (index <= log.commit || log.tail.termAt(index) !== core.term) return false;
   for (let at = log.commit + 1; at <= index && core.uncommittedBytes > 0; at++) {
-    const bytes = log.tail.entryAt(at as LogIndex)?.data.length ?? 0;
-    core.uncommittedBytes = Math.max(0, core.uncommittedBytes - bytes);
+    const entry = log.tail.entryAt(at as LogIndex);
+    // What earlier leaders left behind never counted.
+    if (entry?.term === core.term) core.uncommittedBytes -= entry.data.length;
   }
   log.commitTo(index);
   core.replicationDue = true;
@@ -172,6 +173,7 @@ export function noteHeartbeatResponse(core: Core, progress: Progress): void {
   progress.release();
   if (progress.match < core.log.lastIndex || progress.state === 'probe') nudge(core, progress);
   else if (progress.wantsCommit(core.log.commit)) core.replicationDue = true;
+  completeTransfer(core, progress);
 }
 
 /** The transport could not reach a peer: what is in flight is probably lost. */

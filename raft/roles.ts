@@ -50,7 +50,7 @@ export function becomeLeader(core: Core): void {
     core.peers.set(node, progress);
   }
   enterRole(core, 'leader');
-  appendOwn(core, [{ kind: 'empty', data: emptyData }]);
+  appendOwn(core, 'empty', [emptyData]);
 }
 
 const emptyData = new Uint8Array(0);

@@ -21,6 +21,8 @@ function tickElection(core: Core): void {
   const alone = isSoleVoter(core.confState, core.id);
   if (core.electionElapsed < core.electionTimeout && !(alone && core.role === 'follower')) return;
   core.electionElapsed = 0;
+  // Our vote and our requests wait for the disk: a new campaign would begin that wait anew.
+  if (core.role === 'candidate' && !core.votes.has(core.id)) return;
   maybeCampaign(core, 'pre-vote');
 }
 
