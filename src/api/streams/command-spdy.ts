@@ -41,6 +41,7 @@ export class SpdyCommandStreams {
   readonly #expected: readonly StreamType[];
   readonly #streams = new Map<string, SpdyStream>();
   readonly #complete = Promise.withResolvers<void>();
+  #replied = 0;
 
   constructor(expected: readonly StreamType[]) {
     this.#expected = expected;
@@ -55,8 +56,12 @@ export class SpdyCommandStreams {
       return;
     }
     this.#streams.set(type, stream);
-    stream.reply().catch(() => undefined);
-    if (this.#streams.size === this.#expected.length) this.#complete.resolve();
+    // A client that gets data before the reply waits for the reply for ever.
+    const onReplied = () => {
+      this.#replied++;
+      if (this.#replied === this.#expected.length) this.#complete.resolve();
+    };
+    stream.reply().then(onReplied, (error) => this.#complete.reject(error));
   };
 
   /** Resolves when all are there; rejects with deadline-exceeded or stream-closed. */

@@ -49,7 +49,8 @@ export async function serveSpdyPortForward(
     // Clients older than request ids open the error stream right before its data stream.
     const fallback = type === 'error' ? stream.id : stream.id - 2;
     const id = stream.headers.get('requestid') ?? String(fallback);
-    stream.reply().catch(() => undefined);
+    const replied = stream.reply();
+    replied.catch(() => undefined);
     const pair = { ...waiting.get(id), [type]: stream };
     if (pair.data === undefined || pair.error === undefined) {
       waiting.set(id, pair);
@@ -61,7 +62,9 @@ export async function serveSpdyPortForward(
       return;
     }
     waiting.delete(id);
-    void forward(pair.data, pair.error, port, dial);
+    const { data, error } = pair;
+    // Replies leave in order, so that the second one stands for both; data must not overtake it.
+    replied.then(() => forward(data, error, port, dial)).catch(() => data.reset());
   };
   const connection = new SpdyConnection(transport, { clock, onStream });
   const onClosed = () => connection.abort();

@@ -75,6 +75,10 @@ export type Harness = {
   /** Runs kubectl as the administrator. */
   kubectl(args: readonly string[], more?: KubectlOptions): Promise<KubectlResult>;
   user(name: string, groups?: readonly string[]): Promise<KeyPair>;
+  /** POSTs an object; fails unless it is created. */
+  create(path: string, body: object): Promise<Answer>;
+  /** Makes a namespace with its default service account, as the controllers do. */
+  createNamespace(name?: string): Promise<void>;
   /** For running kubectl by hand. */
   readonly kubectlBase: readonly string[];
   readonly kubectlEnv: Readonly<Record<string, string>>;
@@ -189,6 +193,17 @@ export async function startServer(t: Test, options: HarnessOptions = {}): Promis
     return { code: response.statusCode ?? 0, headers: response.headers, text, body };
   }
 
+  async function create(path: string, body: object): Promise<Answer> {
+    const answer = await ask(path, { method: 'POST', body });
+    if (answer.code !== 201) throw new Error(`POST ${path}: ${answer.code} ${answer.text}`);
+    return answer;
+  }
+
+  async function createNamespace(name = 'default'): Promise<void> {
+    await create('/api/v1/namespaces', { metadata: { name } });
+    await create(`/api/v1/namespaces/${name}/serviceaccounts`, { metadata: { name: 'default' } });
+  }
+
   const kubeconfig = join(directory, 'kubeconfig');
   await writeFile(
     kubeconfig,
@@ -230,6 +245,8 @@ export async function startServer(t: Test, options: HarnessOptions = {}): Promis
     ask,
     kubectl,
     user,
+    create,
+    createNamespace,
     kubectlBase,
     kubectlEnv,
     until,

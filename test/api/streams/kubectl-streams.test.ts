@@ -7,7 +7,6 @@ import t, { type Test } from 'tap';
 import { type Harness, startServer } from '../http/harness.ts';
 import { fakeContainers } from './fake-container.ts';
 
-const NAMESPACE = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default' } };
 const SPDY = {
   KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false',
   KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false',
@@ -22,23 +21,16 @@ async function withPod(t: Test) {
   const server = await startServer(t, {
     streamsFor: (pod) => (pod.spec.nodeName === 'n1' ? containers : undefined),
   });
-  await create(server, '/api/v1/namespaces', NAMESPACE);
+  await server.createNamespace();
   await createPod(server, 'web', ['app', 'side'], 'n1');
   await createPod(server, 'one', ['app'], 'n1');
   await createPod(server, 'far', ['app'], 'n2');
   return { server, calls: containers.calls };
 }
 
-async function create(server: Harness, path: string, body: object): Promise<void> {
-  const answer = await server.ask(path, { method: 'POST', body });
-  if (answer.code !== 201) throw new Error(`${path}: ${answer.text}`);
-}
-
 async function createPod(server: Harness, name: string, containers: string[], nodeName: string) {
   const pods = '/api/v1/namespaces/default/pods';
-  await create(server, pods, {
-    apiVersion: 'v1',
-    kind: 'Pod',
+  await server.create(pods, {
     metadata: { name },
     spec: { nodeName, containers: containers.map((one) => ({ name: one, image: 'busybox' })) },
   });
