@@ -1,6 +1,7 @@
 /** The order of a merged list: as the patch asks, with the items it does not know kept in their places. */
 
-import { equalJson, isRecord } from '../verbs/json.ts';
+import { sameJson } from '../../resources/equality.ts';
+import { isRecord } from '../verbs/json.ts';
 
 /**
  * Sorts `items` by `order` (whole scalars, or objects of which only `mergeKey` counts). Items that `order` does not name are
@@ -14,7 +15,7 @@ export function orderElements(
   const idOf = (item: unknown): unknown =>
     mergeKey !== undefined && isRecord(item) ? item[mergeKey] : item;
   const wanted = order.map(idOf);
-  const rank = (item: unknown): number => wanted.findIndex((id) => equalJson(id, idOf(item)));
+  const rank = (item: unknown): number => wanted.findIndex((id) => sameJson(id, idOf(item)));
   const ranked = items.map((item, place) => ({ item, place, rank: rank(item) }));
   const named = ranked.filter((one) => one.rank >= 0).sort((a, b) => a.rank - b.rank);
   const others = ranked.filter((one) => one.rank < 0);

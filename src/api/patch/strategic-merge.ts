@@ -8,9 +8,10 @@
  *   $setElementOrder/<field>: [...]           the order of a merged list
  */
 
+import { sameJson } from '../../resources/equality.ts';
 import { type FieldSchema, typeSchema } from '../../resources/schema.ts';
 import { badRequest } from '../status.ts';
-import { cloneJson, equalJson, isRecord } from '../verbs/json.ts';
+import { cloneJson, isRecord } from '../verbs/json.ts';
 import { orderElements } from './element-order.ts';
 import { setMember } from './merge-patch.ts';
 
@@ -83,11 +84,11 @@ function mergeList(field: FieldSchema, target: unknown[], patch: unknown[]): unk
     const id = item[mergeKey];
     if (item[DIRECTIVE] === 'delete') {
       if (id === undefined) throw withoutKey(mergeKey);
-      result = result.filter((one) => !(isRecord(one) && equalJson(one[mergeKey], id)));
+      result = result.filter((one) => !(isRecord(one) && sameJson(one[mergeKey], id)));
       continue;
     }
     if (id === undefined) throw withoutKey(mergeKey);
-    const at = result.findIndex((one) => isRecord(one) && equalJson(one[mergeKey], id));
+    const at = result.findIndex((one) => isRecord(one) && sameJson(one[mergeKey], id));
     const present = at < 0 ? {} : (result[at] as Json);
     const merged = mergeObject(shapeOf(items), present, item);
     if (at < 0) result.push(merged);
@@ -98,7 +99,7 @@ function mergeList(field: FieldSchema, target: unknown[], patch: unknown[]): unk
 
 function mergeScalars(target: unknown[], patch: readonly unknown[]): unknown[] {
   const result = [...target];
-  for (const item of patch) if (!result.some((one) => equalJson(one, item))) result.push(item);
+  for (const item of patch) if (!result.some((one) => sameJson(one, item))) result.push(item);
   return result;
 }
 
@@ -115,7 +116,7 @@ function deleteFromList(target: Json, key: string, items: unknown): void {
   if (!Array.isArray(items)) throw badRequest(`${DELETE_FROM_LIST}${key} must be a list`);
   const present = target[key];
   if (!Array.isArray(present)) return;
-  target[key] = present.filter((one) => !items.some((item) => equalJson(item, one)));
+  target[key] = present.filter((one) => !items.some((item) => sameJson(item, one)));
 }
 
 function retainKeys(target: Json, patch: Json): void {

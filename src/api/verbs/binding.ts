@@ -5,13 +5,17 @@ import type { Binding, Pod, PodCondition } from '../../resources/generated/kinds
 import type { KubeObject } from '../../resources/types.ts';
 import { badRequest, conflict, invalid, subjectOf } from '../status.ts';
 import type { ObjectAnswer, RequestContext, Target } from '../types.ts';
-import { checkTypeMeta } from './body.ts';
+import { decodeTyped } from './body.ts';
 import { changeObject, type Plan } from './change.ts';
 import { nowIso, type VerbsContext } from './components.ts';
 import { cloneJson } from './json.ts';
-import { checkStructure } from './structure.ts';
 
-const SCHEMA = 'io.k8s.api.core.v1.Binding';
+const EXPECTED = {
+  kind: 'Binding',
+  group: '',
+  version: 'v1',
+  schema: 'io.k8s.api.core.v1.Binding',
+};
 const SUBJECT = { group: '', plural: 'bindings', kind: 'Binding' };
 
 /** Assigns the pod to the node that the body's Binding names. */
@@ -21,11 +25,7 @@ export async function createBinding(
   target: Target,
   body: unknown,
 ): Promise<ObjectAnswer> {
-  const binding = checkTypeMeta(body, 'Binding', 'v1') as Binding;
-  const { errors } = checkStructure(SCHEMA, binding);
-  if (errors.length > 0) {
-    throw badRequest(`Binding in version "v1" cannot be handled as a Binding: ${errors[0]}`);
-  }
+  const binding = decodeTyped(context, EXPECTED, body) as Binding;
   const name = target.name ?? binding.metadata.name;
   const given = binding.metadata.name ?? '';
   if (given !== '' && given !== name) {

@@ -3,20 +3,26 @@
  * converted, defaults of the storage version. Its content is validated later, when admission is through with it.
  */
 
+import {
+  checkStructure,
+  decodeFailure,
+  strictFailure,
+  unknownFieldWarnings,
+} from '../../resources/decode.ts';
 import type { KubeObject } from '../../resources/types.ts';
 import { badRequest } from '../status.ts';
 import type { RequestContext, Target } from '../types.ts';
 import { apiVersionOf } from './encode.ts';
 import { isRecord } from './json.ts';
-import { checkStructure } from './structure.ts';
 
 /** An object of the storage version from a body in the target's version. The body is used up. */
 export function decodeObject(context: RequestContext, target: Target, body: unknown): KubeObject {
   const { kind, served } = target;
   const version = served ?? kind;
   const apiVersion = apiVersionOf(version);
-  const raw = checkTypeMeta(body, kind.kind, apiVersion);
-  const object = checkShape(context, version.schema, raw, apiVersion);
+  const { group, schema } = version;
+  const expected = { kind: kind.kind, group, version: version.version, schema };
+  const object = decodeTyped(context, expected, body);
   object.kind = kind.kind;
   object.apiVersion = apiVersion;
   if (served === undefined) {
@@ -31,7 +37,7 @@ export function decodeObject(context: RequestContext, target: Target, body: unkn
 }
 
 /** The body as an object with metadata, of the kind and version that the path says. */
-export function checkTypeMeta(body: unknown, kind: string, apiVersion: string): KubeObject {
+function checkTypeMeta(body: unknown, kind: string, apiVersion: string): KubeObject {
   if (!isRecord(body))
     throw badRequest(`the object provided is unrecognized (must be of type ${kind})`);
   const { apiVersion: givenVersion = '', kind: givenKind = '' } = body;
@@ -52,24 +58,33 @@ export function checkTypeMeta(body: unknown, kind: string, apiVersion: string): 
   return body as KubeObject;
 }
 
-/** Drops unknown fields and nulls, refuses wrong types; says so as fieldValidation asks. */
-function checkShape(
+/** What a body has to be. */
+export type Expected = {
+  readonly kind: string;
+  readonly group: string;
+  readonly version: string;
+  /** Name of the schema. */
+  readonly schema: string;
+};
+
+/** A body brought into the shape of its type: unknown fields and nulls dropped, wrong types refused. Mutates. */
+export function decodeTyped(
   context: RequestContext,
-  schema: string,
-  object: KubeObject,
-  apiVersion: string,
+  expected: Expected,
+  body: unknown,
 ): KubeObject {
-  const version = JSON.stringify(apiVersion.slice(apiVersion.indexOf('/') + 1));
-  const { errors, unknown } = checkStructure(schema, object);
-  if (errors.length > 0) {
-    const name = schema.slice(schema.lastIndexOf('.') + 1);
-    throw badRequest(`${name} in version ${version} cannot be handled as a ${name}: ${errors[0]}`);
-  }
+  const object = checkTypeMeta(body, expected.kind, apiVersionOf(expected));
+  const problems = checkStructure(object, expected.schema);
+  if (problems.length === 0) return object;
+  const failure = decodeFailure(problems, expected);
+  if (failure !== undefined) throw badRequest(failure);
   const { fieldValidation = 'Warn' } = context;
-  if (unknown.length === 0 || fieldValidation === 'Ignore') return object;
-  const texts = unknown.map((path) => `unknown field "${path}"`);
-  if (fieldValidation === 'Strict') throw badRequest(`strict decoding error: ${texts.join(', ')}`);
-  for (const text of texts) warnOnce(context, text);
+  if (fieldValidation === 'Strict') {
+    throw badRequest(strictFailure(problems, expected) ?? 'strict decoding error');
+  }
+  if (fieldValidation === 'Warn') {
+    for (const text of unknownFieldWarnings(problems)) warnOnce(context, text);
+  }
   return object;
 }
 

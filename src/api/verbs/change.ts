@@ -4,6 +4,7 @@
  * from the old is the caller's; that a change without effect writes nothing is decided here.
  */
 
+import { sameJson } from '../../resources/equality.ts';
 import type { KubeObject } from '../../resources/types.ts';
 import type { Check, Key, Operation, StoredObject } from '../../store/types.ts';
 import { ApiError, notFound, subjectOf } from '../status.ts';
@@ -13,7 +14,6 @@ import type { VerbsContext } from './components.ts';
 import { tooManyRaces } from './create.ts';
 import { encodeObject, unstored } from './encode.ts';
 import { barrier } from './freshness.ts';
-import { equalJson } from './json.ts';
 import { keyFor, requiredName } from './keys.ts';
 
 /** Lost races after which a change without a condition of its own gives up. */
@@ -122,7 +122,7 @@ async function write(
   const { object, removes = false, checks = [], operations = [] } = plan;
   const old = stored.object as KubeObject;
   object.metadata.resourceVersion = old.metadata.resourceVersion;
-  if (!removes && operations.length === 0 && equalJson(object, old)) {
+  if (!removes && operations.length === 0 && sameJson(object, old)) {
     return { kind: 'changed', item: stored, removed: false };
   }
   const encoded = encodeObject(target.kind, object);

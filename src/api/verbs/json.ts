@@ -1,4 +1,4 @@
-/** Plain JSON values: copies and comparison, without the detours that general tools make. */
+/** Plain JSON values, without the detours that general tools make. */
 
 /** A deep copy of a parsed JSON value. */
 export function cloneJson<T>(value: T): T {
@@ -25,31 +25,6 @@ function define(target: Record<string, unknown>, key: string, value: unknown): v
     configurable: true,
     writable: true,
   });
-}
-
-/** True if both serialize to the same JSON up to the order of keys; `undefined` members do not count. */
-export function equalJson(left: unknown, right: unknown): boolean {
-  if (left === right) return true;
-  if (typeof left !== 'object' || typeof right !== 'object') return false;
-  if (left === null || right === null) return false;
-  if (Array.isArray(left)) {
-    if (!Array.isArray(right) || left.length !== right.length) return false;
-    return left.every((item, index) => equalJson(item, right[index]));
-  }
-  if (Array.isArray(right)) return false;
-  return equalRecords(left as Record<string, unknown>, right as Record<string, unknown>);
-}
-
-function equalRecords(left: Record<string, unknown>, right: Record<string, unknown>): boolean {
-  let common = 0;
-  for (const key in left) {
-    const value = left[key];
-    if (value === undefined) continue;
-    if (!Object.hasOwn(right, key) || !equalJson(value, right[key])) return false;
-    common++;
-  }
-  for (const key in right) if (right[key] !== undefined) common--;
-  return common === 0;
 }
 
 /** True for what JSON calls an object. */

@@ -6,17 +6,17 @@ import type { KubeObject, ScaleDeclaration } from '../../resources/types.ts';
 import { applyPatch } from '../patch/apply-patch.ts';
 import { badRequest, invalid, methodNotSupported, subjectOf } from '../status.ts';
 import type { ObjectAnswer, Patch, RequestContext, Target } from '../types.ts';
-import { checkTypeMeta } from './body.ts';
+import { decodeTyped } from './body.ts';
 import { changeObject, type Planner } from './change.ts';
 import type { VerbsContext } from './components.ts';
 import { getObject } from './get.ts';
-import { cloneJson, isRecord } from './json.ts';
+import { cloneJson } from './json.ts';
 import { requiredName } from './keys.ts';
-import { checkStructure } from './structure.ts';
 import { plannerFor } from './update.ts';
 
 const API_VERSION = 'autoscaling/v1';
 const SCHEMA = 'io.k8s.api.autoscaling.v1.Scale';
+const EXPECTED = { kind: 'Scale', group: 'autoscaling', version: 'v1', schema: SCHEMA };
 const SUBJECT = { group: 'autoscaling', plural: 'scales', kind: 'Scale' };
 
 /** The Scale of an object. */
@@ -37,7 +37,7 @@ export function updateScale(
   target: Target,
   body: unknown,
 ): Promise<ObjectAnswer> {
-  const scale = decodeScale(target, body);
+  const scale = decodeScale(context, target, body);
   return change(verbs, context, target, () => scale);
 }
 
@@ -51,7 +51,7 @@ export function patchScale(
   const declaration = declarationOf(target);
   return change(verbs, context, target, (old) => {
     const present = cloneJson(scaleOf(declaration, old));
-    return decodeScale(target, applyPatch(SCHEMA, present, patch));
+    return decodeScale(context, target, applyPatch(SCHEMA, present, patch));
   });
 }
 
@@ -76,13 +76,8 @@ async function change(
   return answer(declaration, item.object as KubeObject);
 }
 
-function decodeScale(target: Target, body: unknown): Scale {
-  if (!isRecord(body)) throw badRequest('the body is not a Scale');
-  const scale = checkTypeMeta(body, 'Scale', API_VERSION) as Scale;
-  const { errors } = checkStructure(SCHEMA, scale);
-  if (errors.length > 0) {
-    throw badRequest(`Scale in version "v1" cannot be handled as a Scale: ${errors[0]}`);
-  }
+function decodeScale(context: RequestContext, target: Target, body: unknown): Scale {
+  const scale = decodeTyped(context, EXPECTED, body) as Scale;
   const name = requiredName(target);
   if ((scale.metadata.name ?? '') !== '' && scale.metadata.name !== name) {
     throw badRequest(

@@ -6,13 +6,17 @@ import type { FieldError, KubeObject } from '../../resources/types.ts';
 import { objectKey } from '../../store/keys.ts';
 import { badRequest, conflict, failure, invalid, notFound } from '../status.ts';
 import type { ObjectAnswer, RequestContext, Target, TokenRequest } from '../types.ts';
-import { checkTypeMeta } from './body.ts';
+import { decodeTyped } from './body.ts';
 import { nowIso, type VerbsContext } from './components.ts';
 import { getObject } from './get.ts';
-import { checkStructure } from './structure.ts';
 
 const API_VERSION = 'authentication.k8s.io/v1';
-const SCHEMA = 'io.k8s.api.authentication.v1.TokenRequest';
+const EXPECTED = {
+  kind: 'TokenRequest',
+  group: 'authentication.k8s.io',
+  version: 'v1',
+  schema: 'io.k8s.api.authentication.v1.TokenRequest',
+};
 const SUBJECT = { group: 'authentication.k8s.io', plural: 'tokenrequests', kind: 'TokenRequest' };
 const EXPIRATION_DEFAULT_SECONDS = 3_600;
 const EXPIRATION_MIN_SECONDS = 600;
@@ -35,13 +39,7 @@ export async function createToken(
   if (tokens === undefined) {
     throw failure(501, 'NotImplemented', 'service account tokens are not issued by this server');
   }
-  const request = checkTypeMeta(body, 'TokenRequest', API_VERSION) as TokenRequestObject;
-  const { errors } = checkStructure(SCHEMA, request);
-  if (errors.length > 0) {
-    throw badRequest(
-      `TokenRequest in version "v1" cannot be handled as a TokenRequest: ${errors[0]}`,
-    );
-  }
+  const request = decodeTyped(context, EXPECTED, body) as TokenRequestObject;
   const { item } = await getObject(verbs, context, target, {});
   const account = item?.object as KubeObject;
   const { name, namespace = '', uid = '' } = account.metadata;
