@@ -114,8 +114,9 @@ function kindEntry(kind: ResourceKind, served: ServedVersion | undefined): Resou
     namespaced: kind.namespaced,
     kind: kind.kind,
     verbs: ALL_VERBS,
-    shortNames: kind.shortNames,
-    categories: kind.categories,
+    // An older group that shows the same objects must not compete for the short names, nor list them twice under `all`.
+    shortNames: group === kind.group ? kind.shortNames : [],
+    categories: group === kind.group ? kind.categories : [],
     subresources: subresources.sort((a, b) => (a.name < b.name ? -1 : 1)),
   };
 }
