@@ -16,6 +16,7 @@ import {
   validateReplicaCounts,
   validateSelectorUnchanged,
 } from '../validation/workloads.ts';
+import { podSpecWarnings } from '../warnings.ts';
 import { legacyVersion } from './legacy-workloads.ts';
 import { assignOptional, countGeneration, declareKind, startGeneration } from './support.ts';
 
@@ -90,6 +91,7 @@ export const deploymentKind = declareKind<Deployment>({
     countGeneration(deployment, old);
   },
   validate: validateDeployment,
+  warnings: (deployment) => podSpecWarnings(deployment.spec.template?.spec, 'spec.template.spec'),
   validateUpdate: (deployment, old) =>
     validateSelectorUnchanged(deployment.spec.selector, old.spec.selector),
   validateStatusUpdate: (deployment) =>

@@ -49,6 +49,6 @@ function addressesCell(endpoints: Endpoints): string {
   return all.length > SHOWN_MAX ? `${shown} + ${all.length - SHOWN_MAX} more...` : shown;
 }
 
-function joinHostPort(ip: string, port: number): string {
+function joinHostPort(ip = '', port = 0): string {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
 }

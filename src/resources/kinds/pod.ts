@@ -7,6 +7,7 @@ import { qosClassOf } from '../qos.ts';
 import type { ResourceKind } from '../types.ts';
 import { validatePodCreate } from '../validation/pod-spec.ts';
 import { validatePodStatusUpdate, validatePodUpdate } from '../validation/pod-update.ts';
+import { podSpecWarnings } from '../warnings.ts';
 import { assignOptional } from './support.ts';
 
 const NONE = '<none>';
@@ -63,6 +64,7 @@ export const podKind: ResourceKind<Pod> = {
   validate: validatePodCreate,
   validateUpdate: validatePodUpdate,
   validateStatusUpdate: validatePodStatusUpdate,
+  warnings: (pod) => podSpecWarnings(pod.spec, 'spec'),
   gracePeriodSeconds: graceOf,
   selectableFields: (pod) => ({
     'spec.nodeName': pod.spec?.nodeName ?? '',

@@ -16,6 +16,7 @@ import {
   validateReplicaSet,
   validateSelectorUnchanged,
 } from '../validation/workloads.ts';
+import { podSpecWarnings } from '../warnings.ts';
 import { legacyVersion } from './legacy-workloads.ts';
 import { assignOptional, countGeneration, declareKind, startGeneration } from './support.ts';
 
@@ -61,6 +62,7 @@ export const replicaSetKind = declareKind<ReplicaSet>({
     countGeneration(replicaSet, old);
   },
   validate: validateReplicaSet,
+  warnings: (replicaSet) => podSpecWarnings(replicaSet.spec.template?.spec, 'spec.template.spec'),
   validateUpdate: (replicaSet, old) =>
     validateSelectorUnchanged(replicaSet.spec.selector, old.spec.selector),
   validateStatusUpdate: (replicaSet) =>

@@ -96,9 +96,9 @@ export function validatePodSpec(
     ...securityErrors(spec, `${field}.securityContext`),
     ...validateAffinity(spec.affinity, `${field}.affinity`),
     ...dnsErrors(spec, `${field}.dnsConfig`),
-    ...(spec.readinessGates ?? []).flatMap((gate, index) =>
-      labelKeyProblems(gate.conditionType).map((problem) =>
-        invalid(`${field}.readinessGates[${index}].conditionType`, gate.conditionType, problem),
+    ...(spec.readinessGates ?? []).flatMap(({ conditionType = '' }, index) =>
+      labelKeyProblems(conditionType).map((problem) =>
+        invalid(`${field}.readinessGates[${index}].conditionType`, conditionType, problem),
       ),
     ),
     ...validateSpreadConstraints(
@@ -238,7 +238,7 @@ function deadlineErrors(spec: PodSpec, field: string): FieldError[] {
 
 function hostAliasErrors(spec: PodSpec, field: string): FieldError[] {
   return (spec.hostAliases ?? []).flatMap((alias, index) => [
-    ...validateIp(alias.ip, `${field}[${index}].ip`),
+    ...validateIp(alias.ip ?? '', `${field}[${index}].ip`),
     ...(alias.hostnames ?? []).flatMap((hostname, position) =>
       dnsSubdomainProblems(hostname).map((problem) =>
         invalid(`${field}[${index}].hostnames[${position}]`, hostname, problem),
