@@ -22,7 +22,7 @@ export type MemberView = {
   readonly node: NodeId;
   /** How long it has been caught up and answering; 0 if it is not. */
   readonly healthyMs: number;
-  /** How long it has not answered; 0 if it does. */
+  /** How long ago it was last known to answer. */
   readonly silentMs: number;
 };
 
@@ -32,6 +32,9 @@ export type MembershipView = {
   /** Every member but the leader itself. */
   readonly others: readonly MemberView[];
 };
+
+/** Silence up to this long is the grain of observation, not absence. */
+const PRESENT_MS = 2_000;
 
 /** How many of `members` should vote: an odd number, as two of two is less safe than one of one. */
 export function votersTarget(members: number, votersMax: number): number {
@@ -52,7 +55,7 @@ export function decideMembership(
   const ready = learners
     .filter((node) => (known.get(node)?.healthyMs ?? 0) >= options.promotionStableMs)
     .sort();
-  const present = (node: NodeId) => node === self || known.get(node)?.silentMs === 0;
+  const present = (node: NodeId) => node === self || isPresent(known.get(node));
   const gone = voters
     .filter((node) => (known.get(node)?.silentMs ?? 0) >= options.voterGoneMs)
     .sort();
@@ -84,9 +87,13 @@ export function removalFault(view: MembershipView, node: NodeId): string | undef
   if (!confState.voters.includes(node)) return undefined;
   const rest = confState.voters.filter((voter) => voter !== node);
   if (rest.length === 0) return 'it is the only voter';
-  const silent = new Set(others.filter((member) => member.silentMs > 0).map(({ node }) => node));
+  const silent = new Set(others.filter((one) => !isPresent(one)).map(({ node }) => node));
   const reachable = rest.filter((voter) => voter === self || !silent.has(voter));
   const majority = Math.floor(rest.length / 2) + 1;
   if (reachable.length >= majority) return undefined;
   return `only ${reachable.length} of the remaining ${rest.length} voters can be reached, and ${majority} are needed`;
+}
+
+function isPresent(member: MemberView | undefined): boolean {
+  return member !== undefined && member.silentMs < PRESENT_MS;
 }

@@ -59,10 +59,11 @@ export class TestCluster {
       await founder.consensus.addMember(name);
     }
     const voters = names.length % 2 === 1 ? names.length : names.length - 1;
-    await until(
-      () => founder.consensus.status().confState.voters.length === voters,
-      `${voters} voters`,
-    );
+    // Everywhere, and with the joint configuration left: until then the founder cannot be spared.
+    await until(() => {
+      const confs = [...cluster.members.values()].map((one) => one.consensus.status().confState);
+      return confs.every((c) => c.voters.length === voters && c.votersOutgoing.length === 0);
+    }, `${voters} voters`);
     return cluster;
   }
 
