@@ -94,14 +94,7 @@ export const deploymentKind = declareKind<Deployment>({
   warnings: (deployment) => podSpecWarnings(deployment.spec.template?.spec, 'spec.template.spec'),
   validateUpdate: (deployment, old) =>
     validateSelectorUnchanged(deployment.spec.selector, old.spec.selector),
-  validateStatusUpdate: (deployment) =>
-    validateReplicaCounts({ ...deployment.status } as Record<string, number | undefined>, [
-      'replicas',
-      'updatedReplicas',
-      'readyReplicas',
-      'availableReplicas',
-      'unavailableReplicas',
-    ]),
+  validateStatusUpdate: (deployment) => validateReplicaCounts(deployment.status),
   columns: [
     NAME_COLUMN,
     column('Ready', 'Ready pods of the pods wanted.'),

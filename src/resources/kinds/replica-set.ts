@@ -65,13 +65,7 @@ export const replicaSetKind = declareKind<ReplicaSet>({
   warnings: (replicaSet) => podSpecWarnings(replicaSet.spec.template?.spec, 'spec.template.spec'),
   validateUpdate: (replicaSet, old) =>
     validateSelectorUnchanged(replicaSet.spec.selector, old.spec.selector),
-  validateStatusUpdate: (replicaSet) =>
-    validateReplicaCounts({ ...replicaSet.status } as Record<string, number | undefined>, [
-      'replicas',
-      'fullyLabeledReplicas',
-      'readyReplicas',
-      'availableReplicas',
-    ]),
+  validateStatusUpdate: (replicaSet) => validateReplicaCounts(replicaSet.status),
   selectableFields: (replicaSet) => ({
     'status.replicas': String(replicaSet.status?.replicas ?? 0),
   }),

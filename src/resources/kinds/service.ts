@@ -154,6 +154,7 @@ function dropUnneeded(spec: ServiceSpec, old: ServiceSpec): void {
       delete spec.allocateLoadBalancerNodePorts;
     }
     if (spec.healthCheckNodePort === old.healthCheckNodePort) delete spec.healthCheckNodePort;
+    if (spec.loadBalancerClass === old.loadBalancerClass) delete spec.loadBalancerClass;
   }
 }
 

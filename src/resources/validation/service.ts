@@ -7,6 +7,7 @@ import { validateLabels } from './metadata.ts';
 import { dnsLabelProblems, dnsSubdomainProblems, labelKeyProblems } from './names.ts';
 import {
   validateChoice,
+  validateCidr,
   validateIp,
   validateName,
   validateOptionalChoice,
@@ -18,6 +19,9 @@ import {
 const TYPES: readonly string[] = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
 const PROTOCOLS: readonly string[] = ['SCTP', 'TCP', 'UDP'];
 const TRAFFIC_POLICIES: readonly string[] = ['Cluster', 'Local'];
+const TRAFFIC_DISTRIBUTIONS: readonly string[] = ['PreferClose'];
+const BALANCER_ONLY = "may only be used when `type` is 'LoadBalancer'";
+const UNCHANGING = 'may not change once set';
 const AFFINITY_SECONDS_MAX = 86_400;
 
 /** Failures in a Service's spec. */
@@ -36,27 +40,19 @@ export function validateService(service: Service): FieldError[] {
       return errors.length > 0 ? errors : specialAddressErrors(address, field);
     }),
     ...validateChoice(type, TYPES, 'spec.type'),
+    ...balancerErrors(spec),
     ...policyErrors(spec),
+    ...validateOptionalChoice(
+      spec.trafficDistribution,
+      TRAFFIC_DISTRIBUTIONS,
+      'spec.trafficDistribution',
+    ),
   ];
 }
 
-/** Failures of an update: an allocated address stays. */
+/** Failures of an update: an allocated address stays, and so do the families and the class of a load balancer. */
 export function validateServiceUpdate(service: Service, old: Service): FieldError[] {
-  const { spec } = service;
-  if (spec.type === 'ExternalName' || old.spec.type === 'ExternalName') return [];
-  const before = addresses(old.spec);
-  const after = addresses(spec);
-  if (before.length === 0) return [];
-  if (after.length === 0) {
-    return [invalid('spec.clusterIPs[0]', after, 'primary clusterIP can not be unset')];
-  }
-  if (after[0] !== before[0]) {
-    return [invalid('spec.clusterIPs[0]', after, 'may not change once set')];
-  }
-  if (after.length > 1 && before.length > 1 && after[1] !== before[1]) {
-    return [invalid('spec.clusterIPs[1]', after, 'may not change once set')];
-  }
-  return [];
+  return [...addressUpdateErrors(service.spec, old.spec), ...classUpdateErrors(service, old)];
 }
 
 /** The failure of a node port outside the configured range. */
@@ -86,6 +82,63 @@ export function specialAddressErrors(address: string, field: string): FieldError
   return text === undefined ? [] : [invalid(field, address, text)];
 }
 
+function addressUpdateErrors(spec: ServiceSpec, old: ServiceSpec): FieldError[] {
+  if (spec.type === 'ExternalName' || old.type === 'ExternalName') return [];
+  const before = addresses(old);
+  const after = addresses(spec);
+  const errors: FieldError[] = [];
+  if (before.length > 0) {
+    if (after.length === 0) {
+      errors.push(invalid('spec.clusterIPs[0]', after, 'primary clusterIP can not be unset'));
+    } else if (after[0] !== before[0]) {
+      errors.push(invalid('spec.clusterIPs[0]', after, UNCHANGING));
+    } else if (after.length > 1 && before.length > 1 && after[1] !== before[1]) {
+      errors.push(invalid('spec.clusterIPs[1]', after, UNCHANGING));
+    }
+  }
+  const families = spec.ipFamilies ?? [];
+  for (const index of [0, 1]) {
+    const had = old.ipFamilies?.[index];
+    const has = families[index];
+    // The second family may come and go; the first is given once.
+    if (had === undefined || (index === 1 && has === undefined) || has === had) continue;
+    errors.push(invalid(`spec.ipFamilies[${index}]`, families, UNCHANGING));
+  }
+  return errors;
+}
+
+function classUpdateErrors({ spec }: Service, old: Service): FieldError[] {
+  const stays = spec.type === 'LoadBalancer' && old.spec.type === 'LoadBalancer';
+  if (!stays || spec.loadBalancerClass === old.spec.loadBalancerClass) return [];
+  const { loadBalancerClass = null } = spec;
+  return [invalid('spec.loadBalancerClass', loadBalancerClass, UNCHANGING)];
+}
+
+function balancerErrors(spec: ServiceSpec): FieldError[] {
+  const balances = spec.type === 'LoadBalancer';
+  const errors: FieldError[] = [];
+  const ranges = spec.loadBalancerSourceRanges ?? [];
+  if (ranges.length > 0) {
+    const at = 'spec.LoadBalancerSourceRanges';
+    if (!balances) errors.push(forbidden(at, BALANCER_ONLY));
+    ranges.forEach((range, index) => {
+      errors.push(...validateCidr(range.trim(), `${at}[${index}]`));
+    });
+  }
+  if (!balances && spec.allocateLoadBalancerNodePorts !== undefined) {
+    errors.push(forbidden('spec.allocateLoadBalancerNodePorts', BALANCER_ONLY));
+  }
+  const className = spec.loadBalancerClass;
+  if (className === undefined) return errors;
+  if (!balances) errors.push(forbidden('spec.loadBalancerClass', BALANCER_ONLY));
+  return [
+    ...errors,
+    ...labelKeyProblems(className).map((problem) =>
+      invalid('spec.loadBalancerClass', className, problem),
+    ),
+  ];
+}
+
 function isHeadless(spec: ServiceSpec): boolean {
   return spec.clusterIP === 'None' || spec.clusterIPs?.[0] === 'None';
 }
@@ -102,9 +155,10 @@ function typeErrors(spec: ServiceSpec): FieldError[] {
     errors.push(invalid('spec.clusterIPs[0]', 'None', why));
   }
   if (spec.type !== 'ExternalName') return errors;
-  if (addresses(spec).length > 0) {
-    errors.push(forbidden('spec.clusterIPs', 'may not be set for ExternalName services'));
-  }
+  const never = 'may not be set for ExternalName services';
+  if (addresses(spec).length > 0) errors.push(forbidden('spec.clusterIPs', never));
+  if ((spec.ipFamilies ?? []).length > 0) errors.push(forbidden('spec.ipFamilies', never));
+  if (spec.ipFamilyPolicy !== undefined) errors.push(forbidden('spec.ipFamilyPolicy', never));
   const name = (spec.externalName ?? '').replace(/\.$/, '');
   return [...errors, ...validateName(name, dnsSubdomainProblems, 'spec.externalName')];
 }
@@ -134,11 +188,7 @@ function portListErrors(spec: ServiceSpec): FieldError[] {
     numbers.add(number);
     if (!port.nodePort) return;
     const held = `${port.protocol}/${port.nodePort}`;
-    if (nodePorts.has(held)) {
-      errors.push(
-        duplicate(`${at}.nodePort`, { protocol: port.protocol, nodePort: port.nodePort }),
-      );
-    }
+    if (nodePorts.has(held)) errors.push(duplicate(`${at}.nodePort`, port.nodePort));
     nodePorts.add(held);
   });
   return errors;

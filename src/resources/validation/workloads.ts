@@ -57,13 +57,43 @@ export function validateSelectorUnchanged(
     : [invalid('spec.selector', selector, 'field is immutable')];
 }
 
-/** Failures in a status whose counts cannot be. */
-export function validateReplicaCounts(
-  status: Readonly<Record<string, number | undefined>>,
-  names: readonly string[],
-): FieldError[] {
-  return names.flatMap((name) => validateNonNegative(status[name], `status.${name}`));
+/** Pod counts in a status, under the names of Deployments and ReplicaSets. */
+type ReplicaCounts = {
+  readonly replicas?: number | undefined;
+  readonly updatedReplicas?: number | undefined;
+  readonly fullyLabeledReplicas?: number | undefined;
+  readonly readyReplicas?: number | undefined;
+  readonly availableReplicas?: number | undefined;
+  readonly unavailableReplicas?: number | undefined;
+};
+
+/** Failures in a status whose counts cannot be: below zero, or more of a sort than there are at all. */
+export function validateReplicaCounts(status: ReplicaCounts | undefined): FieldError[] {
+  if (status === undefined) return [];
+  const errors: FieldError[] = [];
+  for (const name of COUNTS) {
+    const count = status[name] ?? 0;
+    errors.push(...validateNonNegative(count, `status.${name}`));
+    if (name !== 'unavailableReplicas' && count > (status.replicas ?? 0)) {
+      errors.push(invalid(`status.${name}`, count, 'cannot be greater than status.replicas'));
+    }
+  }
+  const { availableReplicas = 0, readyReplicas = 0 } = status;
+  if (availableReplicas > readyReplicas) {
+    const why = 'cannot be greater than readyReplicas';
+    errors.push(invalid('status.availableReplicas', availableReplicas, why));
+  }
+  return errors;
 }
+
+const COUNTS = [
+  'replicas',
+  'updatedReplicas',
+  'fullyLabeledReplicas',
+  'readyReplicas',
+  'availableReplicas',
+  'unavailableReplicas',
+] as const;
 
 function selectedTemplateErrors(
   selector: LabelSelector | undefined,

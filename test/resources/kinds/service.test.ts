@@ -75,6 +75,14 @@ t.test('service: failures are worded and placed as upstream does', async (t) => 
         'spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services',
       ],
     ],
+    [
+      'spec.loadBalancerSourceRanges',
+      ['10.0.0.0/8', 'all'],
+      [
+        "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        'spec.LoadBalancerSourceRanges[1]: Invalid value: "all": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+      ],
+    ],
     ['spec', { type: 'ExternalName' }, ['spec.externalName: Required value']],
   ];
   for (const [path, value, expected] of cases) {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { fieldErrorText } from '../../../src/resources/field-errors.ts';
 import type { Deployment, ReplicaSet } from '../../../src/resources/generated/kinds.ts';
 import { deploymentKind } from '../../../src/resources/kinds/deployment.ts';
 import { admit, kindOf, MINIMAL_DEPLOYMENT, registry, updateErrors, withAt } from '../support.ts';
@@ -152,4 +153,14 @@ t.test('replica set: the extensions version derives selector and labels', async 
   t.same(replicaSet.spec.selector, { matchLabels: { app: 'web' } });
   t.same(replicaSet.metadata.labels, { app: 'web' });
   t.equal(replicaSet.spec.replicas, 1);
+});
+
+t.test('workloads: a status cannot count more of a sort than there are', async (t) => {
+  const old = stored();
+  const status = { replicas: 2, updatedReplicas: 3, readyReplicas: 1, availableReplicas: 2 };
+  const next = withAt(old, 'status', status);
+  t.same((deploymentKind.validateStatusUpdate?.(next, old) ?? []).map(fieldErrorText), [
+    'status.updatedReplicas: Invalid value: 3: cannot be greater than status.replicas',
+    'status.availableReplicas: Invalid value: 2: cannot be greater than readyReplicas',
+  ]);
 });
