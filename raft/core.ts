@@ -84,6 +84,8 @@ export type Core = {
   pendingConfIndex: LogIndex;
   uncommittedBytes: number;
   transferTarget: NodeId | undefined;
+  /** We were told to take over, and will once the committed membership change is applied. */
+  takeOverDue: boolean;
   /** Peers may have something to be sent: looked at when the next batch is made. */
   replicationDue: boolean;
   readonly reads: ReadBook;
@@ -126,6 +128,7 @@ export function createCore(options: RaftOptions, initial: InitialState): Core {
     pendingConfIndex: 0 as LogIndex,
     uncommittedBytes: 0,
     transferTarget: undefined,
+    takeOverDue: false,
     replicationDue: false,
     reads: { held: [], forming: [], rounds: [], context: 0, count: 0 },
     messages: [],

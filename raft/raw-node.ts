@@ -16,7 +16,7 @@ import { hasReady, persisted, takeReady } from './ready.ts';
 import { reportSnapshot, reportUnreachable } from './replication.ts';
 import { step } from './step.ts';
 import { tick } from './tick.ts';
-import { transferLeadership } from './transfer.ts';
+import { maybeTakeOver, transferLeadership } from './transfer.ts';
 import type {
   ConfChange,
   ConfState,
@@ -159,6 +159,7 @@ class CoreNode implements RaftNode {
     }
     core.log.appliedTo(index);
     maybeLeaveJoint(core);
+    maybeTakeOver(core);
   }
 
   applyConfChange(change: ConfChange | undefined): ConfState {

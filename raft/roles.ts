@@ -69,6 +69,7 @@ function enterTerm(core: Core, term: Term): void {
   core.pendingConfIndex = 0 as LogIndex;
   core.uncommittedBytes = 0;
   core.transferTarget = undefined;
+  core.takeOverDue = false;
   core.replicationDue = false;
   dropReads(core);
 }
@@ -78,5 +79,5 @@ function enterRole(core: Core, role: Role): void {
   core.electionElapsed = 0;
   core.heartbeatElapsed = 0;
   core.electionTimeout = drawElectionTimeout(core.settings);
-  core.settings.trace?.('role', { role, term: core.term, leader: core.leader });
+  core.settings.trace?.('become', { role, term: core.term, leader: core.leader });
 }

@@ -111,6 +111,7 @@ function fromLeader(core: Core, message: LeaderMessage): void {
   }
 }
 
+/** What members ask a leader for is heard by leaders only, from members: nobody else has peers. */
 function fromPeer(core: Core, message: PeerMessage): void {
   switch (message.type) {
     case 'append-response':
@@ -123,11 +124,11 @@ function fromPeer(core: Core, message: PeerMessage): void {
       if (core.role !== 'leader') handleTimeoutNow(core);
       return;
     case 'transfer-leader':
-      if (core.role === 'leader') beginTransfer(core, message.target);
+      if (core.peers.has(message.from)) beginTransfer(core, message.target);
       return;
     case 'read-index': {
       const { from, requestId } = message;
-      if (core.role === 'leader') maybeAddRead(core, { from, requestId });
+      if (core.peers.has(from)) maybeAddRead(core, { from, requestId });
       return;
     }
     case 'read-index-response': {

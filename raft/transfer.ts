@@ -46,9 +46,15 @@ export function abortTransfer(core: Core, reason: string): void {
   core.transferTarget = undefined;
 }
 
-/** The leader told us to take over. */
+/** The leader told us to take over: at once, or when a committed membership change is applied. */
 export function handleTimeoutNow(core: Core): void {
-  maybeCampaign(core, 'transfer');
+  core.takeOverDue = core.log.hasUnappliedConfig();
+  if (!core.takeOverDue) maybeCampaign(core, 'transfer');
+}
+
+/** Something was applied: a take-over may have waited for it. */
+export function maybeTakeOver(core: Core): void {
+  if (core.takeOverDue && core.role === 'follower') handleTimeoutNow(core);
 }
 
 function whyNotTo(core: Core, target: NodeId): string | undefined {

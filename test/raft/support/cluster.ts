@@ -85,8 +85,11 @@ export class Member {
     return ready.messages;
   }
 
-  /** Makes the oldest batch durable and applies what it carries; returns what may leave now. */
-  persist(): readonly Message[] {
+  /**
+   * Makes the oldest batch durable and, unless `apply` is false, applies what it carries; returns
+   * what may leave now.
+   */
+  persist({ apply = true }: { readonly apply?: boolean } = {}): readonly Message[] {
     const ready = this.pending.shift();
     if (ready === undefined) return [];
     if (ready.snapshot !== undefined) {
@@ -97,7 +100,7 @@ export class Member {
     if (ready.hardState !== undefined) this.disk.hardState = ready.hardState;
     this.node.persisted(ready);
     if (ready.snapshot !== undefined) this.node.applied(ready.snapshot.index);
-    this.apply(ready.committed);
+    if (apply) this.apply(ready.committed);
     this.reads.push(...ready.readStates);
     return ready.messagesAfterPersist;
   }
