@@ -4,6 +4,7 @@
  * know (merge keys, list types, quantities) comes from the committed facts table next to the output.
  *
  *   node scripts/generate-resources.ts                      regenerate from package and table
+ *   node scripts/generate-resources.ts --check              write nothing; fail if a file is not current
  *   node scripts/generate-resources.ts --facts <types.json> first rebuild the table from a dump of the API's types
  */
 import { execFileSync } from 'node:child_process';
@@ -19,25 +20,46 @@ import { renderTypes } from './resource-generator/types.ts';
 const output = new URL('../src/resources/generated/', import.meta.url);
 const factsFile = new URL('facts.generated.json', output);
 
-const { values } = parseArgs({ options: { facts: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { facts: { type: 'string' }, check: { type: 'boolean' } },
+});
 if (values.facts !== undefined) {
   writeFileSync(
     factsFile,
     renderJson(extractFacts(JSON.parse(readFileSync(values.facts, 'utf8')))),
   );
 }
-const facts: FactsTable = JSON.parse(readFileSync(factsFile, 'utf8'));
+const files = await render(JSON.parse(readFileSync(factsFile, 'utf8')));
+const stale = Object.entries(files).filter(([name, text]) => present(name) !== text);
+for (const [name, text] of stale) {
+  if (values.check === true)
+    console.error(`${name} is not current: run scripts/generate-resources.ts`);
+  else writeFileSync(new URL(name, output), text);
+}
+if (values.check === true && stale.length > 0) process.exitCode = 1;
 
-const reader = new ModelReader(facts);
-const { schema, descriptions } = await buildSchema(reader, facts, ROOTS);
-const typesText = renderTypes(schema, KIND_MAP);
-addLegacyTypes(schema, descriptions);
+/** The generated files' texts by name. */
+async function render(facts: FactsTable): Promise<Record<string, string>> {
+  const { schema, descriptions } = await buildSchema(new ModelReader(facts), facts, ROOTS);
+  const types = formatted(renderTypes(schema, KIND_MAP));
+  addLegacyTypes(schema, descriptions);
+  return {
+    'kinds.ts': types,
+    'schema.generated.json': renderJson(schema),
+    'descriptions.generated.json': renderJson(descriptions),
+  };
+}
 
-writeFileSync(new URL('kinds.ts', output), typesText);
-writeFileSync(new URL('schema.generated.json', output), renderJson(schema));
-writeFileSync(new URL('descriptions.generated.json', output), renderJson(descriptions));
+function formatted(text: string): string {
+  const biome = new URL('../node_modules/.bin/biome', import.meta.url).pathname;
+  const options = { input: text, encoding: 'utf8', stdio: ['pipe', 'pipe', 'ignore'] } as const;
+  return execFileSync(biome, ['format', '--stdin-file-path=src/resources/kinds.ts'], options);
+}
 
-const biome = new URL('../node_modules/.bin/biome', import.meta.url).pathname;
-execFileSync(biome, ['format', '--write', new URL('kinds.ts', output).pathname], {
-  stdio: 'inherit',
-});
+function present(name: string): string {
+  try {
+    return readFileSync(new URL(name, output), 'utf8');
+  } catch {
+    return '';
+  }
+}
