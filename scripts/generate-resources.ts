@@ -52,8 +52,11 @@ async function render(facts: FactsTable): Promise<Record<string, string>> {
 
 function formatted(text: string): string {
   const biome = new URL('../node_modules/.bin/biome', import.meta.url).pathname;
-  const options = { input: text, encoding: 'utf8', stdio: ['pipe', 'pipe', 'ignore'] } as const;
-  return execFileSync(biome, ['format', '--stdin-file-path=src/resources/kinds.ts'], options);
+  return execFileSync(biome, ['format', '--stdin-file-path=src/resources/kinds.ts'], {
+    input: text,
+    encoding: 'utf8',
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
 }
 
 function present(name: string): string {
