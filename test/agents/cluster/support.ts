@@ -26,6 +26,8 @@ export type TestClusterOptions = {
   readonly seed?: number;
   readonly logger?: Logger;
   readonly agents?: Partial<ClusterAgentsOptions>;
+  /** How long pods tolerate silence and unreadiness when they do not say. Default 300. */
+  readonly tolerationSeconds?: number;
   /** Namespaces to make first. Default: default. */
   readonly namespaces?: readonly string[];
 };
@@ -54,7 +56,12 @@ export class TestCluster {
     const logger = options.logger ?? silentLogger;
     const common = { store: this.store, kinds: allKinds, clock, logger, random: this.random };
     this.client = createLocalClient(
-      { ...common, verbs: createVerbs(common) },
+      {
+        ...common,
+        verbs: createVerbs(common, {
+          evictionTolerationSeconds: options.tolerationSeconds ?? 300,
+        }),
+      },
       { user: 'system:admin', groups: ['system:masters'] },
     );
   }
