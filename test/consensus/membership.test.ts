@@ -1,0 +1,96 @@
+import t from 'tap';
+import {
+  decideMembership,
+  type MembershipView,
+  removalFault,
+  votersTarget,
+} from '../../src/consensus/membership.ts';
+
+const options = {
+  votersMax: 5,
+  promotionLagMax: 500,
+  promotionStableMs: 1000,
+  voterGoneMs: 60_000,
+};
+
+type Health = 'ready' | 'lagging' | 'silent' | 'gone';
+const HEALTH: Record<Health, { healthyMs: number; silentMs: number }> = {
+  ready: { healthyMs: 5_000, silentMs: 300 },
+  lagging: { healthyMs: 0, silentMs: 300 },
+  silent: { healthyMs: 0, silentMs: 10_000 },
+  gone: { healthyMs: 0, silentMs: 90_000 },
+};
+
+/** `view('abc', 'de', {b: 'silent'})`: voters, learners; `a` leads; who is not named is ready. */
+function view(voters: string, learners = '', health: Record<string, Health> = {}): MembershipView {
+  const others = [...voters.slice(1), ...learners].map((node) => ({
+    node,
+    ...HEALTH[health[node] ?? 'ready'],
+  }));
+  const confState = {
+    voters: [...voters],
+    learners: [...learners],
+    votersOutgoing: [],
+    learnersNext: [],
+    autoLeave: false,
+  };
+  return { self: 'a', confState, others };
+}
+
+const steps = (of: MembershipView, votersMax = 5) =>
+  decideMembership(of, { ...options, votersMax }).map(({ kind, node }) => `${kind} ${node}`);
+
+t.test('membership: the number of voters is odd and follows the members', async (t) => {
+  const targets = [1, 2, 3, 4, 5, 6, 100].map((members) => votersTarget(members, 5));
+  t.strictSame(targets, [1, 1, 3, 3, 5, 5, 5]);
+  t.strictSame([votersTarget(9, 3), votersTarget(9, 1)], [3, 1]);
+});
+
+t.test('membership: learners become voters in pairs, when both have caught up', async (t) => {
+  t.strictSame(steps(view('a', 'b')), []);
+  t.strictSame(steps(view('a', 'bc')), ['add-voter b', 'add-voter c']);
+  t.strictSame(steps(view('a', 'bc', { c: 'lagging' })), []);
+  t.strictSame(steps(view('a', 'bcd', { c: 'silent' })), ['add-voter b', 'add-voter d']);
+  t.strictSame(steps(view('abc', 'd')), []);
+  t.strictSame(steps(view('abc', 'de')), ['add-voter d', 'add-voter e']);
+  t.strictSame(steps(view('abc', 'de'), 3), []);
+});
+
+t.test('membership: one more voter makes an even number odd', async (t) => {
+  t.strictSame(steps(view('ab', 'c')), ['add-voter c']);
+  t.strictSame(steps(view('abcd', 'ef')), ['add-voter e']);
+});
+
+t.test(
+  'membership: a surplus voter steps back, the silent one first, never the leader',
+  async (t) => {
+    t.strictSame(steps(view('ab')), ['add-learner b']);
+    t.strictSame(steps(view('abcd')), ['add-learner d']);
+    t.strictSame(steps(view('abcd', '', { b: 'silent' })), ['add-learner b']);
+    t.strictSame(steps(view('abcde', ''), 3), ['add-learner e']);
+  },
+);
+
+t.test('membership: a voter gone for long is replaced by a learner that is there', async (t) => {
+  t.strictSame(steps(view('abc', 'd', { c: 'silent' })), []);
+  t.strictSame(steps(view('abc', 'd', { c: 'gone' })), ['add-voter d', 'add-learner c']);
+  t.strictSame(steps(view('abc', 'd', { c: 'gone', d: 'lagging' })), []);
+  t.strictSame(steps(view('abc', '', { c: 'gone' })), []);
+});
+
+t.test('membership: nothing is begun while a change is under way', async (t) => {
+  const joint = view('a', 'bc');
+  t.strictSame(
+    steps({ ...joint, confState: { ...joint.confState, votersOutgoing: ['a', 'd'] } }),
+    [],
+  );
+});
+
+t.test('membership: a removal must leave a majority that can be reached', async (t) => {
+  t.equal(removalFault(view('abc'), 'c'), undefined);
+  t.match(removalFault(view('abc', '', { b: 'silent' }), 'c'), /only 1 of the remaining 2/);
+  t.equal(removalFault(view('abc', '', { b: 'silent' }), 'b'), undefined, 'the silent one may go');
+  t.equal(removalFault(view('abcde', '', { b: 'silent' }), 'c'), undefined);
+  t.match(removalFault(view('a', 'b'), 'a'), /only voter/);
+  t.equal(removalFault(view('a', 'b'), 'b'), undefined, 'a learner may always go');
+});
