@@ -54,6 +54,16 @@ t.test('informer: an index follows the objects', async (t) => {
   t.strictSame(informer.byIndex('node', 'n1'), []);
 });
 
+t.test('informer: an object whose value changes moves within the index', async (t) => {
+  const { client } = await setUp();
+  const informer = client.informer('ConfigMap');
+  informer.addIndex('colour', ({ data }) => Object.values(data ?? {}));
+  const made = await client.create('ConfigMap', configMap('a', { colour: 'red' }));
+  await client.update('ConfigMap', { ...made, data: { colour: 'blue' } });
+  t.strictSame(informer.byIndex('colour', 'red'), []);
+  t.equal(informer.byIndex('colour', 'blue').length, 1);
+});
+
 t.test('informer: one name means one index function', async (t) => {
   const { client } = await setUp();
   const informer = client.informer('Pod');

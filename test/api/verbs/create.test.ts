@@ -1,4 +1,6 @@
 import t from 'tap';
+import { createLocalStore } from '../../../src/store/local-store.ts';
+import type { Store } from '../../../src/store/types.ts';
 import { configMap, failing, NOW_ISO, parse, pod, setUp } from './harness.ts';
 
 t.test('create: the server sets uid, creation time, namespace and resourceVersion', async (t) => {
@@ -87,6 +89,26 @@ t.test('create: in a terminating namespace the answer is Forbidden with the caus
       'configmaps "a" is forbidden: unable to create new content in namespace going because it is being terminated',
     details: { causes: [{ reason: 'NamespaceTerminating', field: 'metadata.namespace' }] },
   });
+});
+
+t.test('create: one that races with the deletion of its namespace is refused', async (t) => {
+  const real = createLocalStore();
+  let before: (() => Promise<unknown>) | undefined;
+  const store: Store = {
+    ...real,
+    transact: async (transaction, options) => {
+      const first = before;
+      before = undefined;
+      await first?.();
+      return real.transact(transaction, options);
+    },
+  };
+  const { create, verbs, context, target } = await setUp({}, { store });
+  await create('namespaces', undefined, { metadata: { name: 'going' } });
+  before = () => verbs.delete(context(), target('namespaces', undefined, 'going'));
+  const status = await failing(create('configmaps', 'going', configMap('a')));
+  t.match(status, { code: 403, details: { causes: [{ reason: 'NamespaceTerminating' }] } });
+  t.equal(store.count('/core/configmaps/going/'), 0);
 });
 
 t.test('create: a body for another namespace, kind or version is a bad request', async (t) => {

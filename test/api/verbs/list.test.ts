@@ -1,6 +1,10 @@
 import t from 'tap';
 import type { ListOptions } from '../../../src/api/types.ts';
+import { encodeObject } from '../../../src/api/verbs/encode.ts';
+import { createKindRegistry } from '../../../src/resources/registry.ts';
+import type { ResourceKind } from '../../../src/resources/types.ts';
 import { createLocalStore } from '../../../src/store/local-store.ts';
+import type { Store } from '../../../src/store/types.ts';
 import { configMap, failing, type Harness, names, pod, setUp } from './harness.ts';
 
 async function withMaps(harness: Harness, count: number): Promise<void> {
@@ -17,6 +21,18 @@ function list(
   namespace: string | undefined = 'default',
 ) {
   return harness.verbs.list(harness.context(), harness.target('configmaps', namespace), options);
+}
+
+/** Applied before this returns. */
+function putLate(store: Store): void {
+  const object = configMap('zz', {}, { namespace: 'default', labels: { parity: 'new' } });
+  const kind = createKindRegistry().builtIn('ConfigMap') as unknown as ResourceKind;
+  const put = {
+    op: 'put',
+    key: '/core/configmaps/default/zz',
+    ...encodeObject(kind, object),
+  } as const;
+  void store.transact({ checks: [], operations: [put] });
 }
 
 t.test('list: pages together show every object once, at the revision of the first', async (t) => {
@@ -64,6 +80,25 @@ t.test('list: pages with a selector are full and complete', async (t) => {
   }
   t.equal(seen.length, 15);
   t.equal(new Set(seen).size, 15);
+});
+
+t.test('list: a page that takes several scans shows one revision', async (t) => {
+  const real = createLocalStore();
+  let scans = 0;
+  const store: Store = {
+    ...real,
+    list: (prefix, options) => {
+      // Another client's write lands between two scans.
+      if (prefix.includes('configmaps') && ++scans === 2) putLate(real);
+      return real.list(prefix, options);
+    },
+  };
+  const harness = await setUp({}, { store });
+  await withMaps(harness, 600);
+  const page = await list(harness, { limit: 5, labelSelector: 'parity=new' });
+  t.equal(scans, 2);
+  t.strictSame(names(page), []);
+  t.strictSame(names(await list(harness, { labelSelector: 'parity=new' })), ['zz']);
 });
 
 t.test('list: a token that has expired answers 410 with one to go on with', async (t) => {
