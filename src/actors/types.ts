@@ -10,7 +10,10 @@ export type TellOutcome = 'queued' | 'coalesced' | 'rejected' | 'dead';
 
 export type AskResult<R> =
   | { readonly kind: 'answered'; readonly value: R }
-  | { readonly kind: 'failed'; readonly reason: 'timeout' | 'rejected' | 'dead' | 'unreachable' | 'aborted' };
+  | {
+      readonly kind: 'failed';
+      readonly reason: 'timeout' | 'rejected' | 'dead' | 'unreachable' | 'aborted';
+    };
 
 export interface ActorRef<M> {
   /** `skein://<node>/<path>`. */
@@ -18,8 +21,17 @@ export interface ActorRef<M> {
   /** Never throws, never waits. Remote refs answer 'queued' when handed to the stream. */
   tell(message: M): TellOutcome;
   /** Sends the message that `make` builds around a one-shot reply reference. */
-  ask<R>(make: (replyTo: ReplyRef<R>) => M, options: { readonly deadlineMs: number; readonly signal?: AbortSignal }): Promise<AskResult<R>>;
+  ask<R>(
+    make: (replyTo: ReplyRef<R>) => M,
+    options: { readonly deadlineMs: number; readonly signal?: AbortSignal },
+  ): Promise<AskResult<R>>;
 }
+
+/**
+ * A reference whose messages do not matter to the holder: any `ActorRef<M>` is one. For watching,
+ * stopping and keeping references of several kinds.
+ */
+export type AnyRef = ActorRef<never>;
 
 /** Where an answer goes; survives msgpack when sent to another node. */
 export interface ReplyRef<R> {
@@ -38,7 +50,7 @@ export type MailboxOptions<M> = {
 };
 
 export type SupervisionOptions = {
-  /** Restarts allowed within windowMs before the failure escalates to the parent. Default 10. */
+  /** Restarts allowed within windowMs before the failure escalates to the parent (Infinity: never). Default 10. */
   readonly restartsMax?: number;
   /** Default 60 s. */
   readonly windowMs?: number;
@@ -57,18 +69,24 @@ export interface ActorContext<M> {
   /** Fires when the actor stops or restarts; every piece of work it starts must honour it. */
   readonly signal: AbortSignal;
   spawn<N, S>(behaviour: Behaviour<N, S>, options: ActorOptions): ActorRef<N>;
-  stop(child?: ActorRef<never>): void;
-  child(name: string): ActorRef<never> | undefined;
+  /** Stops a child, or without one the actor itself once the current message is handled. */
+  stop(child?: AnyRef): void;
+  /** A child that is not stopping. */
+  child(name: string): AnyRef | undefined;
   /** Delivers `message` to self after `delayMs`, replacing a timer with the same key. */
   startTimer(key: string, delayMs: number, message: M): void;
   cancelTimer(key: string): void;
   /** When `ref` stops (or its node is unreachable), `message` is delivered to self. */
-  watch(ref: ActorRef<never>, message: M): void;
+  watch(ref: AnyRef, message: M): void;
   /**
    * Runs asynchronous work and delivers its outcome as a message; a throw without `failed` crashes the actor. The mailbox goes on
    * meanwhile.
    */
-  pipe<T>(work: (signal: AbortSignal) => Promise<T>, done: (value: T) => M, failed?: (error: unknown) => M): void;
+  pipe<T>(
+    work: (signal: AbortSignal) => Promise<T>,
+    done: (value: T) => M,
+    failed?: (error: unknown) => M,
+  ): void;
 }
 
 /** An actor's definition. `receive` may be async: the next message waits for it. */
@@ -93,6 +111,14 @@ export type ActorInfo = {
   readonly children: readonly ActorInfo[];
 };
 
+/** A message that found no taker, shown shortened. */
+export type DeadLetter = {
+  readonly path: string;
+  readonly message: string;
+  /** Wall time. */
+  readonly atMs: number;
+};
+
 /** The leadership scope a cluster singleton lives in. */
 export type LeadershipScope = {
   readonly term: number;
@@ -105,9 +131,10 @@ export interface ActorSystem {
   spawn<M, S>(behaviour: Behaviour<M, S>, options: ActorOptions): ActorRef<M>;
   /** A reference to any actor of any node by its path; local when the node is this one. */
   resolve<M>(path: string): ActorRef<M>;
-  stop(ref: ActorRef<never>): Promise<void>;
+  /** Resolves when the local actor and its children have stopped; at once if there is none. */
+  stop(ref: AnyRef): Promise<void>;
   tree(): ActorInfo;
   /** Messages that found no taker, newest last, at most 100. */
-  deadLetters(): readonly { readonly path: string; readonly message: string; readonly atMs: number }[];
+  deadLetters(): readonly DeadLetter[];
   shutdown(): Promise<void>;
 }
