@@ -1,6 +1,6 @@
 /** Whether this node is well: one list of checks behind /livez, /readyz, `skein status` and the heartbeat. */
 
-import type { ReportedReadiness } from '../../agents/cluster/node-lifecycle/protocol.ts';
+import type { ReportedReadiness } from '../../agents/cluster/index.ts';
 import type { HealthCheck } from '../api/http/health.ts';
 import type { NodeConfig } from './config.ts';
 import type { Foundation } from './foundation.ts';

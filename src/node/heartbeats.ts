@@ -9,7 +9,8 @@ import {
   type NodeHeartbeat,
   PEER_WINDOW_MS,
   type ReportedReadiness,
-} from '../../agents/cluster/node-lifecycle/protocol.ts';
+} from '../../agents/cluster/index.ts';
+import { singletonPath } from '../actors/singleton.ts';
 import type { ActorSystem } from '../actors/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Foundation } from './foundation.ts';
@@ -21,15 +22,13 @@ const BEAT = Buffer.from([1]);
 export type HeartbeatComponents = Foundation & {
   readonly clock: Clock;
   readonly actors: ActorSystem;
-  /** The path of the node-lifecycle singleton below a node: `/singletons/node-lifecycle`. */
-  readonly lifecyclePath: string;
   /** What the node has to say of its own readiness. */
   readonly readiness: () => ReportedReadiness | undefined;
 };
 
 /** Starts beating; returns how to stop. */
 export function startHeartbeats(components: HeartbeatComponents, nodeName: string): () => void {
-  const { mesh, store, consensus, clock, actors, lifecyclePath, readiness } = components;
+  const { mesh, store, consensus, clock, actors, readiness } = components;
   const heardAtMs = new Map<string, number>();
   const unsubscribe = mesh.subscribe(TOPIC, (_beat, from) => {
     heardAtMs.set(from, clock.monotonicMs());
@@ -57,7 +56,7 @@ export function startHeartbeats(components: HeartbeatComponents, nodeName: strin
       load: loadavg()[0] ?? 0,
       ...(ready ? { ready } : {}),
     };
-    actors.resolve<NodeHeartbeat>(`skein://${leader}${lifecyclePath}`).tell(heartbeat);
+    actors.resolve<NodeHeartbeat>(singletonPath(leader, 'node-lifecycle')).tell(heartbeat);
   }
   return () => {
     timer.cancel();

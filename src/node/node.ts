@@ -14,11 +14,12 @@ import { messageOf } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { createMetrics, type Registry } from '../lib/metrics.ts';
 import { entropyRandom, type Random } from '../lib/random.ts';
+import { remoteContainerStreams } from '../mesh/container-client.ts';
+import { serveContainerStreams } from '../mesh/container-server.ts';
 import { serveJoin } from '../mesh/join.ts';
-import { remoteContainerStreams, serveContainerStreams } from '../mesh/tunnel.ts';
 import { startApi } from './api-server.ts';
 import { adminKubeconfig } from './certificates.ts';
-import { LIFECYCLE_PATH, startClusterAgents } from './cluster-agents.ts';
+import { startClusterAgents } from './cluster-agents.ts';
 import type { NodeConfig, SettingKey } from './config.ts';
 import { controlRoutes } from './control-routes.ts';
 import { type ControlServer, serveControl } from './control-server.ts';
@@ -128,10 +129,7 @@ async function startServices(context: ServiceContext): Promise<void> {
     VERSION,
   );
   stops.add('api', () => stopApi(api.server, api.client));
-  const actors: ActorSystem = createActorSystem(
-    { ...shared, logger: log, mesh },
-    { node: mesh.self },
-  );
+  const actors: ActorSystem = createActorSystem({ ...shared, logger: log, remote: mesh });
   stops.add('actors', () => actors.shutdown());
   const network = createNodeNetwork(
     { client: api.client, clock, log, stateDir: paths.network },
@@ -147,13 +145,16 @@ async function startServices(context: ServiceContext): Promise<void> {
   stops.add('pods', () => pods?.stop() ?? Promise.resolve());
   health.watchPods(pods);
   serveContainerStreams(mesh, pods.streams);
-  await startClusterAgents({ ...shared, foundation, actors, client: api.client }, config);
+  const clusterAgents = startClusterAgents(
+    { ...shared, foundation, actors, client: api.client },
+    config,
+  );
+  stops.add('cluster agents', () => clusterAgents.stop());
   const endHeartbeats = startHeartbeats(
     {
       ...foundation,
       clock,
       actors,
-      lifecyclePath: LIFECYCLE_PATH,
       readiness: () => health.reportedReadiness(),
     },
     config.nodeName,
