@@ -1,6 +1,7 @@
 /**
- * Failure as the API shows it: ApiError carries a Kubernetes Status with the reason, code, causes and wording that
- * clients branch on. Operational errors of lower layers become a Status here and nowhere else.
+ * Failure as the API shows it: ApiError carries a Kubernetes Status with the reason, code, causes
+ * and wording that clients branch on. Operational errors of lower layers become a Status here and
+ * nowhere else.
  */
 
 import { messageOf, SkeinError } from '../lib/errors.ts';
@@ -115,6 +116,17 @@ export function conflict(subject: Subject, name: string, why: string = MODIFIED)
     `Operation cannot be fulfilled on ${qualified(subject)} "${name}": ${why}`,
     detailsOf(subject, name),
   );
+}
+
+/** 409: a precondition of the request does not hold. `what` is UID or ResourceVersion. */
+export function preconditionFailed(
+  subject: Subject,
+  name: string,
+  failed: { readonly what: string; readonly wanted: string; readonly found: string | undefined },
+): ApiError {
+  const { what, wanted, found = '' } = failed;
+  const pair = `${what} in precondition: ${wanted}, ${what} in object meta: ${found}`;
+  return conflict(subject, name, `Precondition failed: ${pair}`);
 }
 
 /** 403: `pods "x" is forbidden: <why>`. */

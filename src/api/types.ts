@@ -1,7 +1,8 @@
 /**
  * The interface between those who speak a protocol (HTTP, the in-process client) and the verbs that
- * read and write objects. Above it there are headers, content types, tables and authorization; below it there are
- * defaults, admission, validation and transactions. Reads hand out the stored bytes as they are.
+ * read and write objects. Above it there are headers, content types, tables and authorization;
+ * below it there are defaults, admission, validation and transactions. Reads hand out the stored
+ * bytes as they are.
  */
 
 import type { KubeObject, ResourceKind, ServedVersion } from '../resources/types.ts';
@@ -47,7 +48,10 @@ export type Target = {
 };
 
 export type GetOptions = {
-  /** '0': any state of the local replica will do. A revision: not older than that. Absent: linearizable. */
+  /**
+   * '0': any state of the local replica will do. A revision: not older than that. Absent:
+   * linearizable.
+   */
   readonly resourceVersion?: string;
 };
 
@@ -98,7 +102,10 @@ export type ObjectAnswer = {
   readonly code: 200 | 201 | 202;
   /** The JSON to send, in the group version of the target. */
   readonly bytes: Buffer;
-  /** The stored object (storage version) behind it, for tables; absent for Status, Scale and the like. */
+  /**
+   * The stored object (storage version) behind it, for tables; absent for Status, Scale and the
+   * like.
+   */
   readonly item?: StoredObject;
 };
 
@@ -113,14 +120,18 @@ export type ListAnswer = {
 
 export type WatchEvent =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly item: StoredObject }
-  /** `bytes` is the bare object with its resourceVersion (and the initial-events-end annotation where due). */
+  /**
+   * `bytes` is the bare object with its resourceVersion (and the initial-events-end annotation
+   * where due).
+   */
   | { readonly type: 'BOOKMARK'; readonly revision: Revision; readonly bytes: Buffer }
   /** The last event of a watch that cannot go on. */
   | { readonly type: 'ERROR'; readonly status: StatusObject };
 
 /**
- * A running watch. Iterating yields batches in order and ends when the watch does (timeout, close, the context's signal,
- * or after an ERROR event). A reader that falls behind by more than the buffer gets an ERROR with code 410.
+ * A running watch. Iterating yields batches in order and ends when the watch does (timeout, close,
+ * the context's signal, or after an ERROR event). A reader that falls behind by more than the
+ * buffer gets an ERROR with code 410.
  */
 export interface WatchHandle extends AsyncIterable<readonly WatchEvent[]> {
   close(): void;
@@ -154,8 +165,9 @@ export type StatusDetails = {
 };
 
 /**
- * Every verb on every kind. All reject with ApiError (src/api/status.ts) when the answer is a failure Status. Bodies are
- * parsed JSON in the group version of the target and belong to the callee, which may modify them.
+ * Every verb on every kind. All reject with ApiError (src/api/status.ts) when the answer is a
+ * failure Status. Bodies are parsed JSON in the group version of the target and belong to the
+ * callee, which may modify them.
  */
 export interface ApiVerbs {
   /** target.name is required. subresource: none, status or scale. */
@@ -163,7 +175,10 @@ export interface ApiVerbs {
   list(context: RequestContext, target: Target, options?: ListOptions): Promise<ListAnswer>;
   /** target.name, if set, narrows the watch to that object. */
   watch(context: RequestContext, target: Target, options?: WatchOptions): Promise<WatchHandle>;
-  /** subresource: none, or binding, eviction, token with target.name (a binding's may come from its body). */
+  /**
+   * subresource: none, or binding, eviction, token with target.name (a binding's may come from its
+   * body).
+   */
   create(context: RequestContext, target: Target, body: unknown): Promise<ObjectAnswer>;
   /** subresource: none, status, scale, finalize. */
   update(context: RequestContext, target: Target, body: unknown): Promise<ObjectAnswer>;
@@ -176,7 +191,10 @@ export interface ApiVerbs {
     options?: DeleteOptions,
     selection?: ListOptions,
   ): Promise<ListAnswer>;
-  /** The JSON of a stored object in the target's group version; converted at most once per object and version. */
+  /**
+   * The JSON of a stored object in the target's group version; converted at most once per object
+   * and version.
+   */
   bytesOf(target: Pick<Target, 'kind' | 'served'>, item: StoredObject): Buffer;
 }
 

@@ -1,8 +1,9 @@
 /**
- * Tells people what happened to an object (core/v1 Event). Recording never waits and never fails: notes go into a
- * bounded queue, the oldest are dropped when the API cannot keep up. A note that repeats an earlier one raises that Event's
- * count instead of making another; too many notes about one object that differ in their message only are combined;
- * and an object that never falls silent is cut down to a trickle.
+ * Tells people what happened to an object (core/v1 Event). Recording never waits and never fails:
+ * notes go into a bounded queue, the oldest are dropped when the API cannot keep up. A note that
+ * repeats an earlier one raises that Event's count instead of making another; too many notes about
+ * one object that differ in their message only are combined; and an object that never falls silent
+ * is cut down to a trickle.
  */
 
 import { sleep } from '../lib/async.ts';
@@ -26,7 +27,10 @@ export type EventSubject = {
 };
 
 export interface EventRecorder {
-  /** Notes something. `reason` is one CamelCase word, `message` a sentence. Never throws, never waits. */
+  /**
+   * Notes something. `reason` is one CamelCase word, `message` a sentence. Never throws, never
+   * waits.
+   */
   event(subject: EventSubject, type: EventType, reason: string, message: string): void;
   /** Resolves when everything noted before has been written or given up. */
   flush(): Promise<void>;
@@ -54,7 +58,10 @@ const SIMILAR_WINDOW_MS = 600_000;
 /** Notes about one object that may come at once, and how long one more takes to be allowed. */
 const BURST_MAX = 25;
 const REFILL_MS = 300_000;
-/** Attempts to write one note while the API answers with transient errors, and the wait between them. */
+/**
+ * Attempts to write one note while the API answers with transient errors, and the wait between
+ * them.
+ */
 const ATTEMPTS_MAX = 5;
 const RETRY_MS = 1_000;
 const MESSAGE_LENGTH_MAX = 1_024;

@@ -1,10 +1,12 @@
 /**
- * The process's cache of one kind, fed by the local replica of the store. The list and the subscription are taken in
- * one turn, so nothing falls between them; objects are parsed once and shared. Events arrive in the same turn in
- * which the store applies them: what a listener reads from the cache is never older than what it was told.
+ * The process's cache of one kind, fed by the local replica of the store. The list and the
+ * subscription are taken in one turn, so nothing falls between them; objects are parsed once and
+ * shared. Events arrive in the same turn in which the store applies them: what a listener reads
+ * from the cache is never older than what it was told.
  *
- * `synced` means that the replica has caught up with every write acknowledged before the informer started. Until
- * then the cache shows the replica's older state. A node that cannot reach a quorum goes on asking.
+ * `synced` means that the replica has caught up with every write acknowledged before the informer
+ * started. Until then the cache shows the replica's older state. A node that cannot reach a quorum
+ * goes on asking.
  */
 
 import { sleep } from '../lib/async.ts';

@@ -1,7 +1,8 @@
 /**
- * The client in the same process as the verbs: same admission, validation and conflicts as over HTTPS, without
- * the encoding in between. The store resolves a write once the local replica has applied it, so a
- * controller's informers include its own writes: it never acts twice for want of having seen the first.
+ * The client in the same process as the verbs: same admission, validation and conflicts as over
+ * HTTPS, without the encoding in between. The store resolves a write once the local replica has
+ * applied it, so a controller's informers include its own writes: it never acts twice for want of
+ * having seen the first.
  */
 
 import type { ApiVerbs, ObjectAnswer, RequestContext, Target } from '../api/types.ts';

@@ -1,10 +1,10 @@
 /**
- * Runs a reconciler: informers name the keys that may need work, the queue serializes them, `reconcile` compares
- * the wanted with the present state of one key and acts. Level-triggered: `reconcile` never learns what happened, so a
- * lost or merged event changes nothing.
+ * Runs a reconciler: informers name the keys that may need work, the queue serializes them,
+ * `reconcile` compares the wanted with the present state of one key and acts. Level-triggered:
+ * `reconcile` never learns what happened, so a lost or merged event changes nothing.
  *
- * A throw becomes a retry with backoff. An InvariantError does not: it ends the run, so that whoever hosts
- * the reconciler restarts it with fresh state.
+ * A throw becomes a retry with backoff. An InvariantError does not: it ends the run, so that
+ * whoever hosts the reconciler restarts it with fresh state.
  */
 
 import { withDeadline } from '../lib/async.ts';
@@ -41,7 +41,10 @@ export type ReconcilerOptions = {
   /** Keys worked on at once. Default 4. */
   readonly concurrency?: number;
   readonly watches: readonly ReconcilerWatch[];
-  /** Longest time for one call of `reconcile`; then its signal fires and the key is retried. Default 2 min. */
+  /**
+   * Longest time for one call of `reconcile`; then its signal fires and the key is retried. Default
+   * 2 min.
+   */
   readonly timeoutMs?: number;
   readonly backoff?: BackoffOptions;
   reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult>;
@@ -53,7 +56,10 @@ export interface Reconciler {
   add(key: string): void;
   addAfter(key: string, delayMs: number): void;
   readonly queue: WorkQueue;
-  /** Resolves when the signal ended the run and the workers have returned; rejects with an InvariantError. */
+  /**
+   * Resolves when the signal ended the run and the workers have returned; rejects with an
+   * InvariantError.
+   */
   readonly stopped: Promise<void>;
 }
 

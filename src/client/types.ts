@@ -1,7 +1,7 @@
 /**
  * The client that controllers, agents and the composition use. Same verbs, admission and validation
- * as a user over HTTPS; on the same node calls stay in process. Objects handed out by reads and informers are shared and
- * must not be modified: copy first (`structuredClone`).
+ * as a user over HTTPS; on the same node calls stay in process. Objects handed out by reads and
+ * informers are shared and must not be modified: copy first (`structuredClone`).
  */
 
 import type { Clock } from '../lib/clock.ts';
@@ -52,7 +52,10 @@ export interface Client {
   delete<K extends KindName>(kind: K, key: ObjectKey, options?: ClientDeleteOptions): Promise<void>;
   /** POST to pods/binding: sets spec.nodeName once. */
   bind(pod: ObjectKey, node: string, uid?: string): Promise<void>;
-  /** PUT to namespaces/finalize: takes over the object's spec.finalizers; with the last one the namespace goes. */
+  /**
+   * PUT to namespaces/finalize: takes over the object's spec.finalizers; with the last one the
+   * namespace goes.
+   */
   finalize(namespace: KindMap['Namespace']): Promise<void>;
   /** The process's shared cache of a kind; starts on first use. */
   informer<K extends KindName>(kind: K): Informer<KindMap[K]>;
@@ -78,7 +81,10 @@ export interface Informer<T> {
   byIndex(index: string, value: string): readonly T[];
   /** Registers an index once; the same name twice is an error unless the function is the same. */
   addIndex(index: string, extract: (object: T) => readonly string[]): void;
-  /** Called for every change after, and with 'added' for every object present at, the subscription. Returns an unsubscribe function. */
+  /**
+   * Called for every change after, and with 'added' for every object present at, the subscription.
+   * Returns an unsubscribe function.
+   */
   subscribe(listener: (event: InformerEvent<T>) => void): () => void;
 }
 

@@ -2,7 +2,9 @@
 
 import { abortError } from '../lib/async.ts';
 
-/** Settles as `shared` does, or rejects when `signal` fires first; `shared` itself is not disturbed. */
+/**
+ * Settles as `shared` does, or rejects when `signal` fires first; `shared` itself is not disturbed.
+ */
 export function abortableWait<T>(shared: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return shared;
   if (signal.aborted) return Promise.reject(abortError(signal));

@@ -1,10 +1,12 @@
 /**
- * The queue between what happens and what is done about it. It holds keys, never events, so its length is bounded by
- * the number of objects, and a storm of changes to one object is one piece of work.
+ * The queue between what happens and what is done about it. It holds keys, never events, so its
+ * length is bounded by the number of objects, and a storm of changes to one object is one piece of
+ * work.
  *
- * Laws (each is a test): a key waits at most once; a key that is being worked on is never handed out again; a key
- * added meanwhile runs once more afterwards; keys come out in the order they were added; a delayed add keeps the earliest time;
- * failures of a key delay its next turn exponentially until it is forgotten.
+ * Laws (each is a test): a key waits at most once; a key that is being worked on is never handed
+ * out again; a key added meanwhile runs once more afterwards; keys come out in the order they were
+ * added; a delayed add keeps the earliest time; failures of a key delay its next turn exponentially
+ * until it is forgotten.
  */
 
 import { abortError } from '../lib/async.ts';
@@ -93,7 +95,10 @@ export class WorkQueue {
     this.#delayed.set(key, { dueMs, timer });
   }
 
-  /** Counts a failure of `key` and queues it after the wait that its failures have earned; returns that wait. */
+  /**
+   * Counts a failure of `key` and queues it after the wait that its failures have earned; returns
+   * that wait.
+   */
   addRateLimited(key: string): number {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);

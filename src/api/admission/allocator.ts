@@ -1,6 +1,7 @@
 /**
- * Numbers that only one Service may have. A taken number is a key of its own, written in the same transaction as the
- * Service: there is no repair loop, since a number cannot be taken without its Service, nor twice.
+ * Numbers that only one Service may have. A taken number is a key of its own, written in the same
+ * transaction as the Service: there is no repair loop, since a number cannot be taken without its
+ * Service, nor twice.
  */
 
 import { internalKey } from '../../store/keys.ts';
@@ -36,7 +37,10 @@ export function take(request: AdmissionRequest, pool: Pool, value: number): Take
   return 'ok';
 }
 
-/** Takes a free number, drawn from the part for unasked ones while it has any; undefined if all are taken. */
+/**
+ * Takes a free number, drawn from the part for unasked ones while it has any; undefined if all are
+ * taken.
+ */
 export function takeAny(request: AdmissionRequest, pool: Pool): number | undefined {
   const upper = draw(request, pool, pool.dynamicFirst, pool.last);
   return upper ?? draw(request, pool, pool.first, pool.dynamicFirst - 1);

@@ -1,7 +1,7 @@
 /**
- * Nothing is created in a namespace that is missing or going away. The namespace's revision becomes a condition of the
- * transaction: a create that races with the namespace's deletion is decided by the log, so the namespace
- * controller's last look at an emptied namespace stays true.
+ * Nothing is created in a namespace that is missing or going away. The namespace's revision becomes
+ * a condition of the transaction: a create that races with the namespace's deletion is decided by
+ * the log, so the namespace controller's last look at an emptied namespace stays true.
  */
 
 import type { KubeObject } from '../../resources/types.ts';

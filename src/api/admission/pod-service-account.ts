@@ -1,6 +1,7 @@
 /**
- * The identity of a pod's processes: its service account must exist. A new namespace gets its default account
- * from a controller a moment later, so a missing account is waited for, briefly, rather than refused at once.
+ * The identity of a pod's processes: its service account must exist. A new namespace gets its
+ * default account from a controller a moment later, so a missing account is waited for, briefly,
+ * rather than refused at once.
  */
 
 import type { Container, Pod, ServiceAccount, Volume } from '../../resources/generated/kinds.ts';

@@ -1,6 +1,7 @@
 /**
- * Addresses and ports of Services: fills in what the user left open, takes what is needed, gives back what is not needed
- * any more. Old and new state are compared as sets, so creation, update, change of type and deletion are one rule.
+ * Addresses and ports of Services: fills in what the user left open, takes what is needed, gives
+ * back what is not needed any more. Old and new state are compared as sets, so creation, update,
+ * change of type and deletion are one rule.
  */
 
 import {

@@ -1,4 +1,7 @@
-/** Admission: what the server adds to, or refuses in, a write, knowing the rest of the cluster's state. */
+/**
+ * Admission: what the server adds to, or refuses in, a write, knowing the rest of the cluster's
+ * state.
+ */
 
 import type { KubeObject } from '../../resources/types.ts';
 import type { Check, Operation } from '../../store/types.ts';

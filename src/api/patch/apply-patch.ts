@@ -11,8 +11,8 @@ const ACCEPTED =
   'application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json';
 
 /**
- * `target` with `patch` applied; uses up `target`. `schema` names its type, undefined where there is none (then a
- * strategic merge is refused, as upstream refuses it for custom resources).
+ * `target` with `patch` applied; uses up `target`. `schema` names its type, undefined where there
+ * is none (then a strategic merge is refused, as upstream refuses it for custom resources).
  */
 export function applyPatch(schema: string | undefined, target: object, patch: Patch): unknown {
   switch (patch.type) {

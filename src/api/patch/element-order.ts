@@ -1,11 +1,15 @@
-/** The order of a merged list: as the patch asks, with the items it does not know kept in their places. */
+/**
+ * The order of a merged list: as the patch asks, with the items it does not know kept in their
+ * places.
+ */
 
 import { sameJson } from '../../resources/equality.ts';
 import { isRecord } from '../verbs/json.ts';
 
 /**
- * Sorts `items` by `order` (whole scalars, or objects of which only `mergeKey` counts). Items that `order` does not name are
- * the server's own: among themselves they keep their order, and against named items their relative place.
+ * Sorts `items` by `order` (whole scalars, or objects of which only `mergeKey` counts). Items that
+ * `order` does not name are the server's own: among themselves they keep their order, and against
+ * named items their relative place.
  */
 export function orderElements(
   items: readonly unknown[],

@@ -8,7 +8,10 @@ import { isRecord } from '../verbs/json.ts';
 /** Operations of one patch, as upstream limits them. */
 const OPERATIONS_MAX = 10_000;
 
-/** The target with the patch applied. Uses up `target`. 422 if an operation does not apply (a failed `test` among them). */
+/**
+ * The target with the patch applied. Uses up `target`. 422 if an operation does not apply (a failed
+ * `test` among them).
+ */
 export function applyJsonPatch(target: object, patch: unknown): unknown {
   if (!Array.isArray(patch) || !patch.every(isRecord)) {
     throw badRequest('error decoding patch: a JSON patch is a list of operations');

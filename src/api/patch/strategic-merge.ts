@@ -1,6 +1,7 @@
 /**
- * Strategic merge patch: a merge patch that knows which lists are sets and maps. The schema says by field whether
- * a list is merged and by which key; directives in the patch say what a plain merge cannot:
+ * Strategic merge patch: a merge patch that knows which lists are sets and maps. The schema says by
+ * field whether a list is merged and by which key; directives in the patch say what a plain merge
+ * cannot:
  *
  *   $patch: replace | merge | delete          of an object, or of an item of a merged list
  *   $retainKeys: [a, b]                       every other field of the object goes

@@ -3,11 +3,12 @@
 import { notSupported, required } from '../../resources/field-errors.ts';
 import type { Binding, Pod, PodCondition } from '../../resources/generated/kinds.ts';
 import type { KubeObject } from '../../resources/types.ts';
-import { badRequest, conflict, invalid, subjectOf } from '../status.ts';
+import { conflict, invalid, preconditionFailed, subjectOf } from '../status.ts';
 import type { ObjectAnswer, RequestContext, Target } from '../types.ts';
 import { decodeTyped } from './body.ts';
 import { changeObject, type Plan } from './change.ts';
 import { nowIso, type VerbsContext } from './components.ts';
+import { agreeOnName } from './create.ts';
 import { cloneJson } from './json.ts';
 
 const EXPECTED = {
@@ -27,12 +28,7 @@ export async function createBinding(
 ): Promise<ObjectAnswer> {
   const binding = decodeTyped(context, EXPECTED, body) as Binding;
   const name = target.name ?? binding.metadata.name;
-  const given = binding.metadata.name ?? '';
-  if (given !== '' && given !== name) {
-    throw badRequest(
-      `the name of the object (${given}) does not match the name on the URL (${name})`,
-    );
-  }
+  agreeOnName(name, binding);
   const node = nodeOf(binding, name);
   const { subresource: _binding, ...rest } = target;
   const pod: Target = { ...rest, name };
@@ -59,8 +55,7 @@ function bound(verbs: VerbsContext, target: Target, { old, binding, node }: Bind
   const subject = subjectOf(target);
   const wantedUid = binding.metadata.uid ?? '';
   if (wantedUid !== '' && wantedUid !== uid) {
-    const why = `Precondition failed: UID in precondition: ${wantedUid}, UID in object meta: ${uid ?? ''}`;
-    throw conflict(subject, name, why);
+    throw preconditionFailed(subject, name, { what: 'UID', wanted: wantedUid, found: uid });
   }
   if (deletionTimestamp !== undefined) {
     throw conflict(subject, name, `pod ${name} is being deleted, cannot be assigned to a host`);

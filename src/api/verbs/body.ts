@@ -1,6 +1,7 @@
 /**
- * A request's body into an object of the storage version: right kind, right shape, defaults of its own version,
- * converted, defaults of the storage version. Its content is validated later, when admission is through with it.
+ * A request's body into an object of the storage version: right kind, right shape, defaults of its
+ * own version, converted, defaults of the storage version. Its content is validated later, when
+ * admission is through with it.
  */
 
 import {
@@ -67,7 +68,10 @@ export type Expected = {
   readonly schema: string;
 };
 
-/** A body brought into the shape of its type: unknown fields and nulls dropped, wrong types refused. Mutates. */
+/**
+ * A body brought into the shape of its type: unknown fields and nulls dropped, wrong types refused.
+ * Mutates.
+ */
 export function decodeTyped(
   context: RequestContext,
   expected: Expected,

@@ -1,7 +1,8 @@
 /**
- * The loop that every change of a stored object goes through: plan a new state from the present one, write it on
- * condition that the present one is still that, and plan again from what won if it is not. How the new state follows
- * from the old is the caller's; that a change without effect writes nothing is decided here.
+ * The loop that every change of a stored object goes through: plan a new state from the present
+ * one, write it on condition that the present one is still that, and plan again from what won if it
+ * is not. How the new state follows from the old is the caller's; that a change without effect
+ * writes nothing is decided here.
  */
 
 import { sameJson } from '../../resources/equality.ts';
@@ -35,7 +36,10 @@ export type Changed = {
   readonly removed: boolean;
 };
 
-/** Makes the new state from the present one. Throws ApiError to refuse. Runs again after a lost race. */
+/**
+ * Makes the new state from the present one. Throws ApiError to refuse. Runs again after a lost
+ * race.
+ */
 export type Planner = (old: KubeObject, stored: StoredObject) => Plan | Promise<Plan>;
 
 /** Changes the target's object, or answers `absent`. */
@@ -55,7 +59,8 @@ export async function changeOrAbsent(
     try {
       plan = await planner(stored.object as KubeObject, stored);
     } catch (error) {
-      // This replica may be behind what the client has seen: a conflict counts only against the newest state.
+      // This replica may be behind what the client has seen: a conflict counts only against the
+      // newest state.
       if (!isConflict(error) || !(await current.refresh())) throw error;
       continue;
     }

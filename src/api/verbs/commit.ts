@@ -1,4 +1,6 @@
-/** The one door to the store for writes: fences, deadlines, and what the outcomes mean to a client. */
+/**
+ * The one door to the store for writes: fences, deadlines, and what the outcomes mean to a client.
+ */
 
 import type {
   Check,
@@ -38,7 +40,10 @@ export async function commit(
   return result;
 }
 
-/** The stored version that a put of `encoded` at `revision` made; the store's own if it still holds that. */
+/**
+ * The stored version that a put of `encoded` at `revision` made; the store's own if it still holds
+ * that.
+ */
 export function committedVersion(
   verbs: VerbsContext,
   put: { readonly key: string; readonly encoded: Encoded; readonly revision: Revision },

@@ -22,11 +22,14 @@ export type VerbsOptions = {
   readonly serviceCidr?: string;
   /** Default 30000 to 32767. */
   readonly nodePorts?: { readonly first: number; readonly last: number };
-  /** Seconds that a pod without own tolerations stays on a node not ready or unreachable. Default 300. */
+  /**
+   * Seconds that a pod without own tolerations stays on a node not ready or unreachable. Default
+   * 300.
+   */
   readonly evictionTolerationSeconds?: number;
   /**
-   * Give pods the volume with a service account token, the cluster CA and the namespace, as upstream does. Default
-   * false.
+   * Give pods the volume with a service account token, the cluster CA and the namespace, as
+   * upstream does. Default false.
    */
   readonly mountServiceAccountTokens?: boolean;
   /** Longest time a write may take. Default 10 s. */

@@ -1,4 +1,7 @@
-/** The opaque token between two pages of a list: the revision that all pages show, and where to go on. */
+/**
+ * The opaque token between two pages of a list: the revision that all pages show, and where to go
+ * on.
+ */
 
 import type { Key, Revision } from '../../store/types.ts';
 import { badRequest } from '../status.ts';

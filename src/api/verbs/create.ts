@@ -1,6 +1,6 @@
 /**
- * Create: decode, prepare, admit, validate, then one transaction that holds only if the name is free and what
- * admission relied on is still so. A lost race over the latter runs admission again.
+ * Create: decode, prepare, admit, validate, then one transaction that holds only if the name is
+ * free and what admission relied on is still so. A lost race over the latter runs admission again.
  */
 
 import { randomUUID } from 'node:crypto';

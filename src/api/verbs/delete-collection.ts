@@ -1,4 +1,7 @@
-/** Deletes every object that a list would show. Not one transaction: each goes by the rules of a single delete. */
+/**
+ * Deletes every object that a list would show. Not one transaction: each goes by the rules of a
+ * single delete.
+ */
 
 import type { KubeObject } from '../../resources/types.ts';
 import type { StoredObject } from '../../store/types.ts';

@@ -1,13 +1,13 @@
 /**
- * Delete. An object goes at once unless it asks for time (a pod's grace period) or something has to be done first
- * (finalizers); then it is marked, and goes with the write that takes the last obstacle away. A second delete may
- * shorten the grace period, never lengthen it.
+ * Delete. An object goes at once unless it asks for time (a pod's grace period) or something has to
+ * be done first (finalizers); then it is marked, and goes with the write that takes the last
+ * obstacle away. A second delete may shorten the grace period, never lengthen it.
  */
 
 import type { KubeObject, ResourceKind } from '../../resources/types.ts';
 import type { Check, Operation, StoredObject } from '../../store/types.ts';
 import { admit } from '../admission/chain.ts';
-import { conflict, invalid, subjectOf, success } from '../status.ts';
+import { invalid, preconditionFailed, subjectOf, success } from '../status.ts';
 import type { DeleteOptions, ObjectAnswer, RequestContext, Target } from '../types.ts';
 import { type Changed, changeObject, type Plan, type Planner } from './change.ts';
 import { nowIso, type VerbsContext } from './components.ts';
@@ -116,11 +116,7 @@ function checkPreconditions(target: Target, options: DeleteOptions, old: KubeObj
   const { uid, resourceVersion } = options.preconditions ?? {};
   const { metadata } = old;
   const refuse = (what: string, wanted: string, found: string | undefined) =>
-    conflict(
-      subjectOf(target),
-      metadata.name,
-      `Precondition failed: ${what} in precondition: ${wanted}, ${what} in object meta: ${found ?? ''}`,
-    );
+    preconditionFailed(subjectOf(target), metadata.name, { what, wanted, found });
   if (uid !== undefined && uid !== metadata.uid) throw refuse('UID', uid, metadata.uid);
   if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
     throw refuse('ResourceVersion', resourceVersion, metadata.resourceVersion);

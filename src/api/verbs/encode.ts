@@ -1,7 +1,7 @@
 /**
- * Objects into the bytes that are stored. The head of the text is built by hand, with resourceVersion as the
- * first member of metadata: its place is then known by construction, a constant per kind, and nothing a
- * user writes into an object can be taken for it.
+ * Objects into the bytes that are stored. The head of the text is built by hand, with
+ * resourceVersion as the first member of metadata: its place is then known by construction, a
+ * constant per kind, and nothing a user writes into an object can be taken for it.
  */
 
 import type { KubeObject, ResourceKind } from '../../resources/types.ts';
@@ -57,7 +57,10 @@ export function versionAt(
   return putVersion({ key, value, revisionOffset, revision, createRevision });
 }
 
-/** What a dry run shows: the object as it would be stored, with the resourceVersion it has now, if any. */
+/**
+ * What a dry run shows: the object as it would be stored, with the resourceVersion it has now, if
+ * any.
+ */
 export function unstored(key: Key, encoded: Encoded, old: StoredObject | undefined): StoredObject {
   if (old !== undefined) return versionAt(key, encoded, old.revision, old.createRevision);
   const none = 0 as Revision;

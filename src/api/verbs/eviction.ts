@@ -1,6 +1,6 @@
 /**
- * pods/eviction: a delete that asks the disruption budget first. The budget's count goes down in the same
- * transaction as the pod, so two evictions cannot spend one allowance.
+ * pods/eviction: a delete that asks the disruption budget first. The budget's count goes down in
+ * the same transaction as the pod, so two evictions cannot spend one allowance.
  */
 
 import type { Pod } from '../../resources/generated/kinds.ts';

@@ -1,4 +1,7 @@
-/** namespaces/finalize: takes finalizers out of a namespace's spec; with the last one the namespace goes. */
+/**
+ * namespaces/finalize: takes finalizers out of a namespace's spec; with the last one the namespace
+ * goes.
+ */
 
 import type { KubeObject } from '../../resources/types.ts';
 import { methodNotSupported, subjectOf } from '../status.ts';

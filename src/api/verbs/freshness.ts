@@ -1,4 +1,7 @@
-/** How recent a read must be: what `resourceVersion` asks for, and waiting until the local replica has it. */
+/**
+ * How recent a read must be: what `resourceVersion` asks for, and waiting until the local replica
+ * has it.
+ */
 
 import { SkeinError } from '../../lib/errors.ts';
 import type { Revision } from '../../store/types.ts';
@@ -27,7 +30,10 @@ export function barrier(verbs: VerbsContext, context: RequestContext): Promise<v
   return verbs.store.readBarrier(signal === undefined ? { deadlineMs } : { deadlineMs, signal });
 }
 
-/** Resolves when the local replica has applied `revision`; 504 as upstream words it if that takes too long. */
+/**
+ * Resolves when the local replica has applied `revision`; 504 as upstream words it if that takes
+ * too long.
+ */
 export async function notOlderThan(
   verbs: VerbsContext,
   context: RequestContext,
@@ -54,7 +60,9 @@ export async function notOlderThan(
   }
 }
 
-/** Waits as the resourceVersion of a read asks: absent: for all acknowledged writes; 0: not at all. */
+/**
+ * Waits as the resourceVersion of a read asks: absent: for all acknowledged writes; 0: not at all.
+ */
 export async function freshEnough(
   verbs: VerbsContext,
   context: RequestContext,

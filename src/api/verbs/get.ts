@@ -1,4 +1,7 @@
-/** Get: the hot path. With resourceVersion 0 it is a look-up in the local replica; otherwise it waits to be current first. */
+/**
+ * Get: the hot path. With resourceVersion 0 it is a look-up in the local replica; otherwise it
+ * waits to be current first.
+ */
 
 import { notFound, subjectOf } from '../status.ts';
 import type { GetOptions, ObjectAnswer, RequestContext, Target } from '../types.ts';

@@ -1,6 +1,7 @@
 /**
- * Lists. Every page of a list shows the state of one revision, which the first page fixes and the token carries; when that
- * revision has left the history, the client gets 410 with a token to go on with newer state if it likes.
+ * Lists. Every page of a list shows the state of one revision, which the first page fixes and the
+ * token carries; when that revision has left the history, the client gets 410 with a token to go on
+ * with newer state if it likes.
  */
 
 import { setImmediate } from 'node:timers/promises';

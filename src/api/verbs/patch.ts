@@ -1,4 +1,7 @@
-/** Patch: the present state in the client's version, with the patch applied, replaces the present state; retried after a race. */
+/**
+ * Patch: the present state in the client's version, with the patch applied, replaces the present
+ * state; retried after a race.
+ */
 
 import { applyPatch } from '../patch/apply-patch.ts';
 import { badRequest } from '../status.ts';

@@ -1,4 +1,7 @@
-/** All verbs on all kinds: finds the code for a verb and subresource, and turns every failure into a Status. */
+/**
+ * All verbs on all kinds: finds the code for a verb and subresource, and turns every failure into a
+ * Status.
+ */
 
 import type { ResourceKind } from '../../resources/types.ts';
 import { parseIpRange } from '../admission/ip-range.ts';

@@ -1,14 +1,18 @@
-/** The scale subresource: every scalable kind seen as an autoscaling/v1 Scale, so that one tool scales them all. */
+/**
+ * The scale subresource: every scalable kind seen as an autoscaling/v1 Scale, so that one tool
+ * scales them all.
+ */
 
 import { invalid as invalidField } from '../../resources/field-errors.ts';
 import type { Scale } from '../../resources/generated/kinds.ts';
 import type { KubeObject, ScaleDeclaration } from '../../resources/types.ts';
 import { applyPatch } from '../patch/apply-patch.ts';
-import { badRequest, invalid, methodNotSupported, subjectOf } from '../status.ts';
+import { invalid, methodNotSupported, subjectOf } from '../status.ts';
 import type { ObjectAnswer, Patch, RequestContext, Target } from '../types.ts';
 import { decodeTyped } from './body.ts';
 import { changeObject, type Planner } from './change.ts';
 import type { VerbsContext } from './components.ts';
+import { agreeOnName } from './create.ts';
 import { getObject } from './get.ts';
 import { cloneJson } from './json.ts';
 import { requiredName } from './keys.ts';
@@ -79,11 +83,7 @@ async function change(
 function decodeScale(context: RequestContext, target: Target, body: unknown): Scale {
   const scale = decodeTyped(context, EXPECTED, body) as Scale;
   const name = requiredName(target);
-  if ((scale.metadata.name ?? '') !== '' && scale.metadata.name !== name) {
-    throw badRequest(
-      `the name of the object (${scale.metadata.name}) does not match the name on the URL (${name})`,
-    );
-  }
+  agreeOnName(name, scale);
   const replicas = scale.spec?.replicas ?? 0;
   if (replicas < 0) {
     const detail = 'must be greater than or equal to 0';

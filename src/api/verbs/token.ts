@@ -1,4 +1,7 @@
-/** serviceaccounts/token: a token in a service account's name, for a time and an audience, perhaps bound to a pod. */
+/**
+ * serviceaccounts/token: a token in a service account's name, for a time and an audience, perhaps
+ * bound to a pod.
+ */
 
 import { invalid as invalidField } from '../../resources/field-errors.ts';
 import type { TokenRequest as TokenRequestObject } from '../../resources/generated/kinds.ts';

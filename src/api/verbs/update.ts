@@ -1,10 +1,20 @@
-/** Update of an object or of its status: what a client may change, and what is carried over from the present state. */
+/**
+ * Update of an object or of its status: what a client may change, and what is carried over from the
+ * present state.
+ */
 
 import { sameMeaning } from '../../resources/equality.ts';
 import type { KubeObject, ResourceKind } from '../../resources/types.ts';
 import type { Check, Operation, StoredObject } from '../../store/types.ts';
 import { admit } from '../admission/chain.ts';
-import { badRequest, conflict, methodNotSupported, notFound, subjectOf } from '../status.ts';
+import {
+  badRequest,
+  conflict,
+  methodNotSupported,
+  notFound,
+  preconditionFailed,
+  subjectOf,
+} from '../status.ts';
 import type { ObjectAnswer, RequestContext, Target } from '../types.ts';
 import { decodeObject } from './body.ts';
 import { type Changed, changeOrAbsent, type Plan, type Planner } from './change.ts';
@@ -16,7 +26,10 @@ import { requiredName } from './keys.ts';
 import { validateChange, validateStatusChange } from './validate.ts';
 import { bytesOf } from './versions.ts';
 
-/** Replaces an object (or its status) by the body. A body without resourceVersion replaces whatever there is. */
+/**
+ * Replaces an object (or its status) by the body. A body without resourceVersion replaces whatever
+ * there is.
+ */
 export async function updateObject(
   verbs: VerbsContext,
   context: RequestContext,
@@ -40,7 +53,10 @@ export function answerOf(target: Target, changed: Changed): ObjectAnswer {
   return { code: 200, bytes: bytesOf(target, changed.item), item: changed.item };
 }
 
-/** A planner for the target's subresource around `wanted`, which makes the client's state from the present one. */
+/**
+ * A planner for the target's subresource around `wanted`, which makes the client's state from the
+ * present one.
+ */
 export function plannerFor(
   verbs: VerbsContext,
   context: RequestContext,
@@ -67,8 +83,7 @@ export function checkPreconditions(target: Target, object: KubeObject, old: Kube
   const subject = subjectOf(target);
   const { uid = '', resourceVersion = '' } = object.metadata;
   if (uid !== '' && uid !== old.metadata.uid) {
-    const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid ?? ''}`;
-    throw conflict(subject, name, why);
+    throw preconditionFailed(subject, name, { what: 'UID', wanted: uid, found: old.metadata.uid });
   }
   if (resourceVersion === '' || resourceVersion === '0') return;
   if (!/^\d+$/.test(resourceVersion)) {

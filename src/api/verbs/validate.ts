@@ -1,4 +1,7 @@
-/** The last word on an object before it is stored: the kind's own rules, and warnings about what is on its way out. */
+/**
+ * The last word on an object before it is stored: the kind's own rules, and warnings about what is
+ * on its way out.
+ */
 
 import type { FieldError, KubeObject } from '../../resources/types.ts';
 import { validateObjectMetaUpdate } from '../../resources/validation/metadata.ts';
@@ -12,8 +15,8 @@ export function validateNew(context: RequestContext, target: Target, object: Kub
 }
 
 /**
- * Throws 422 with one cause per failure of a changed object. A kind's validateUpdate covers metadata and the whole
- * object.
+ * Throws 422 with one cause per failure of a changed object. A kind's validateUpdate covers
+ * metadata and the whole object.
  */
 export function validateChange(
   context: RequestContext,

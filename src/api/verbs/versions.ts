@@ -1,6 +1,6 @@
 /**
- * Group versions at the edge. The store holds one version of every object; a client that speaks another gets it
- * converted here, each object at most once per version while somebody holds it.
+ * Group versions at the edge. The store holds one version of every object; a client that speaks
+ * another gets it converted here, each object at most once per version while somebody holds it.
  */
 
 import type { KubeObject, ServedVersion } from '../../resources/types.ts';

@@ -1,7 +1,8 @@
 /**
- * The buffer between a watch and its reader. The store pushes in the turn of an apply and never waits; the
- * reader pulls at its own pace. One who falls behind by more than the limit is told so (410) and starts anew, as with an
- * expired revision: memory stays bounded, and nobody else is slowed down.
+ * The buffer between a watch and its reader. The store pushes in the turn of an apply and never
+ * waits; the reader pulls at its own pace. One who falls behind by more than the limit is told so
+ * (410) and starts anew, as with an expired revision: memory stays bounded, and nobody else is
+ * slowed down.
  */
 
 import { gone } from '../status.ts';

@@ -1,6 +1,7 @@
 /**
- * Watches. The present state and the subscription are taken in one turn, so the stream has no gap; which type an
- * event has depends on the selectors: an object that stops matching is DELETED for this watcher.
+ * Watches. The present state and the subscription are taken in one turn, so the stream has no gap;
+ * which type an event has depends on the selectors: an object that stops matching is DELETED for
+ * this watcher.
  */
 
 import type { Timer } from '../../lib/clock.ts';
@@ -16,14 +17,19 @@ import { checkWatchOptions } from './list-options.ts';
 import { parseSelection, type Selection, selects } from './selection.ts';
 import { WatchStream } from './watch-stream.ts';
 
-/** A watch without timeoutSeconds ends after a time drawn between these: reconnections spread out. */
+/**
+ * A watch without timeoutSeconds ends after a time drawn between these: reconnections spread out.
+ */
 const TIMEOUT_MIN_MS = 1_800_000;
 const TIMEOUT_MAX_MS = 3_600_000;
 /** How often a bookmark is sent to those who want them. */
 const BOOKMARK_INTERVAL_MS = 60_000;
 const INITIAL_EVENTS_END = 'k8s.io/initial-events-end';
 
-/** Starts a watch. What cannot be watched any more (410) is the first event of the stream, as upstream has it. */
+/**
+ * Starts a watch. What cannot be watched any more (410) is the first event of the stream, as
+ * upstream has it.
+ */
 export async function watchObjects(
   verbs: VerbsContext,
   context: RequestContext,
@@ -121,7 +127,9 @@ class Watch {
     });
   }
 
-  /** Every event up to the replica's revision has been pushed by now: apply and push share a turn. */
+  /**
+   * Every event up to the replica's revision has been pushed by now: apply and push share a turn.
+   */
   #sendBookmark(): void {
     if (this.#options.allowWatchBookmarks !== true) return;
     this.#stream.push([this.#bookmark(this.#verbs.store.revision(), false)]);
