@@ -24,7 +24,7 @@ export class LogTail {
 
   /** Throws RaftInvariantError if `entries` do not follow `base` without a gap. */
   constructor(base: LogPosition, entries: readonly Entry[]) {
-    this.#base = base;
+    this.#base = { index: base.index, term: base.term };
     this.#entries = [];
     this.append(entries);
   }
@@ -129,7 +129,7 @@ export class LogTail {
 
   /** Empties the log behind `base`: a snapshot took its place. */
   reset(base: LogPosition): void {
-    this.#base = base;
+    this.#base = { index: base.index, term: base.term };
     this.#entries = [];
   }
 }
