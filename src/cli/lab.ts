@@ -162,7 +162,6 @@ function addAccessCommands(lab: Command): void {
     await (await load()).labLoadImage(name, source, sayProgress);
   });
   sub(lab, 'exec <host> <command...>', 'run a command on a host: skein lab exec node1 -- ip addr')
-    .passThroughOptions()
     .action(async (host: string, command: string[], { name }: Named) => {
       process.exitCode = await (await load()).labExec(name, host, command);
     });

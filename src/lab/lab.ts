@@ -56,6 +56,7 @@ const NODE1 = 'node1';
 class LabSession {
   readonly plan: LabPlan;
   #state: LabState;
+  #saved: Promise<void> = Promise.resolve();
 
   constructor(plan: LabPlan, state: LabState) {
     this.plan = plan;
@@ -70,13 +71,15 @@ class LabSession {
     return this.#state.hosts[host.name] ?? {};
   }
 
-  async save(change: Partial<LabState>): Promise<void> {
+  /** Writes follow one another: hosts are worked on side by side. */
+  save(change: Partial<LabState>): Promise<void> {
     this.#state = { ...this.#state, ...change };
-    await writeState(this.plan.name, this.#state);
+    this.#saved = this.#saved.then(() => writeState(this.plan.name, this.#state));
+    return this.#saved;
   }
 
-  async saveHost(host: HostPlan, processes: HostProcesses): Promise<void> {
-    await this.save({ hosts: { ...this.#state.hosts, [host.name]: processes } });
+  saveHost(host: HostPlan, processes: HostProcesses): Promise<void> {
+    return this.save({ hosts: { ...this.#state.hosts, [host.name]: processes } });
   }
 
   /** The init process of a living host; throws with the remedy when the host is down. */
