@@ -22,7 +22,14 @@ import {
   type RestartBackoffOptions,
 } from './restart-backoff.ts';
 
-export type StopReason = 'pod-ends' | 'sandbox-lost' | 'definition-changed' | 'retry';
+export type StopReason =
+  | 'pod-ends'
+  | 'sandbox-lost'
+  | 'definition-changed'
+  | 'retry'
+  | 'liveness'
+  | 'startup'
+  | 'post-start';
 
 export type Action =
   | { readonly kind: 'mount-volumes' }
