@@ -2,6 +2,7 @@
 
 import type { Behaviour, LeadershipScope } from '../../src/actors/types.ts';
 import type { ResourceKind } from '../../src/resources/types.ts';
+import { sweptKinds } from './cluster-kinds.ts';
 import type { ClusterAgentDeps } from './controller.ts';
 import { createDeploymentController } from './deployment/agent.ts';
 import { createEndpointSlicesController } from './endpoint-slices/agent.ts';
@@ -41,6 +42,8 @@ export type ClusterAgent = {
   readonly name: string;
   // Each agent has messages of its own; whoever tells it something knows them from its protocol.
   readonly singleton: (scope: LeadershipScope) => Behaviour<never, unknown>;
+  /** Fills the caches on nodes that do not lead, so that taking over is immediate. */
+  readonly warmUp: (signal: AbortSignal) => Promise<void>;
 };
 
 /** All cluster agents, in the order in which they should start. */
@@ -49,7 +52,11 @@ export function clusterAgents(
   options: ClusterAgentsOptions,
 ): readonly ClusterAgent[] {
   const { kinds, caCertificate } = options;
-  return [
+  const warmUp = async (signal: AbortSignal) => {
+    const swept = sweptKinds(kinds);
+    await Promise.all(swept.map(({ kind }) => deps.client.informer(kind).whenSynced(signal)));
+  };
+  const agents = [
     agent('namespace', createNamespaceController(deps, { kinds })),
     agent('service-account', createServiceAccountController(deps, { caCertificate })),
     agent('kubernetes-service', createKubernetesServiceController(deps, options.kubernetesService)),
@@ -63,11 +70,12 @@ export function clusterAgents(
     agent('garbage-collector', createGarbageCollector(deps, { kinds })),
     agent('pod-gc', createPodGc(deps, options.podGc)),
   ];
+  return agents.map((one) => ({ ...one, warmUp }));
 }
 
 function agent<M, S>(
   name: string,
   singleton: (scope: LeadershipScope) => Behaviour<M, S>,
-): ClusterAgent {
+): Omit<ClusterAgent, 'warmUp'> {
   return { name, singleton: singleton as unknown as ClusterAgent['singleton'] };
 }

@@ -42,7 +42,9 @@ export function createNodeLifecycle(deps: ClusterAgentDeps, options: NodeLifecyc
     mailbox: {
       capacity: MAILBOX_MAX,
       onFull: (message) =>
-        message.kind === 'heartbeat' ? { coalesce: message.node } : { coalesce: message.kind },
+        message.kind === 'heartbeat'
+          ? { coalesce: `of ${message.node}` }
+          : { coalesce: message.kind },
     },
     init(actor) {
       const names = { name: NAME, component: 'node-controller' };

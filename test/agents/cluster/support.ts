@@ -7,12 +7,18 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { CLUSTER_FENCE } from '../../../agents/cluster/controller.ts';
 import { type ClusterAgentsOptions, clusterAgents } from '../../../agents/cluster/index.ts';
 import type { Node, Pod } from '../../../agents/cluster/kinds.ts';
-import type { ActorContext, Behaviour } from '../../../src/actors/types.ts';
+import { createActorSystem } from '../../../src/actors/system.ts';
+import type {
+  ActorRef,
+  ActorSystem,
+  Behaviour,
+  LeadershipScope,
+} from '../../../src/actors/types.ts';
 import { createVerbs } from '../../../src/api/verbs/index.ts';
 import { isConflict, isNotFound } from '../../../src/client/errors.ts';
 import { createLocalClient, type LocalClient } from '../../../src/client/local-client.ts';
 import type { KindMap, KindName } from '../../../src/client/types.ts';
-import { type Timer, VirtualClock } from '../../../src/lib/clock.ts';
+import { VirtualClock } from '../../../src/lib/clock.ts';
 import { type Logger, silentLogger } from '../../../src/lib/logger.ts';
 import { seededRandom } from '../../../src/lib/random.ts';
 import { allKinds } from '../../../src/resources/registry.ts';
@@ -32,21 +38,15 @@ export type TestClusterOptions = {
   readonly namespaces?: readonly string[];
 };
 
-/** An agent that runs: told messages, and stopped. */
-export type RunningAgent = {
-  tell(message: unknown): void;
-  stop(): Promise<void>;
-  failures: unknown[];
-};
-
 export class TestCluster {
   readonly clock = new VirtualClock();
   readonly store: Store;
   readonly client: LocalClient;
   readonly random;
   term = 0;
+  readonly system: ActorSystem;
   readonly #options: TestClusterOptions;
-  readonly #running: RunningAgent[] = [];
+  readonly #scope = new AbortController();
 
   private constructor(options: TestClusterOptions) {
     const { clock } = this;
@@ -54,6 +54,8 @@ export class TestCluster {
     this.random = seededRandom(options.seed ?? 1);
     this.store = createLocalStore({ clock });
     const logger = options.logger ?? silentLogger;
+    const { random } = this;
+    this.system = createActorSystem({ clock, random, logger }, { node: 'test' });
     const common = { store: this.store, kinds: allKinds, clock, logger, random: this.random };
     this.client = createLocalClient(
       {
@@ -77,8 +79,11 @@ export class TestCluster {
     return cluster;
   }
 
-  /** Starts agents by name in a new leadership; what ran before is not stopped (see `stop` of the result). */
-  async lead(...names: string[]): Promise<ReadonlyMap<string, RunningAgent>> {
+  /**
+   * Starts agents by name in a new leadership. Leaders before it are not stopped: they do not know yet that they lead no
+   * more.
+   */
+  async lead(...names: string[]): Promise<ReadonlyMap<string, ActorRef<never>>> {
     const term = ++this.term;
     await this.store.claimFence(CLUSTER_FENCE, term);
     const logger = this.#options.logger ?? silentLogger;
@@ -86,15 +91,22 @@ export class TestCluster {
       { client: this.client, clock: this.clock, random: this.random, logger },
       { kinds: allKinds, caCertificate: CA, ...this.#options.agents },
     );
-    const started = new Map<string, RunningAgent>();
+    const started = new Map<string, ActorRef<never>>();
     for (const name of names) {
       const agent = agents.find((one) => one.name === name);
       if (!agent) throw new Error(`no agent is called ${name}`);
-      const running = runBehaviour(agent.singleton, { clock: this.clock, term, logger });
-      started.set(name, running);
-      this.#running.push(running);
+      started.set(name, this.spawn(`${name}-${term}`, agent.singleton, term));
     }
     return started;
+  }
+
+  spawn<M, S>(
+    name: string,
+    singleton: (scope: LeadershipScope) => Behaviour<M, S>,
+    term: number,
+  ): ActorRef<M> {
+    const behaviour = singleton({ term, signal: this.#scope.signal });
+    return this.system.spawn(behaviour, { name });
   }
 
   /** Lets virtual time pass until `condition` holds; throws after `deadlineMs` (default 30 s) of it. */
@@ -125,68 +137,14 @@ export class TestCluster {
     return this.client.informer(kind).list(namespace);
   }
 
+  /** Ends all leaderships. Throws if an agent crashed meanwhile. */
   async stop(): Promise<void> {
-    await Promise.all(this.#running.map((agent) => agent.stop()));
+    const crashed = this.system.tree().children.find(({ restarts }) => restarts > 0);
+    this.#scope.abort();
+    await this.system.shutdown();
     this.client.stop();
+    if (crashed) throw new Error(`${crashed.path} crashed: ${crashed.lastFailure}`);
   }
-}
-
-/** Runs one behaviour without an actor system: messages, timers and pipes, no supervision. */
-export function runBehaviour(
-  singleton: ReturnType<typeof clusterAgents>[number]['singleton'],
-  { clock, term, logger }: { clock: VirtualClock; term: number; logger: Logger },
-): RunningAgent {
-  const stopping = new AbortController();
-  const failures: unknown[] = [];
-  const timers = new Map<string, Timer>();
-  const pipes: Promise<void>[] = [];
-  const behaviour = singleton({ term, signal: stopping.signal }) as Behaviour<unknown, unknown>;
-  let state: unknown;
-  let turn: Promise<void> = Promise.resolve();
-  const tell = (message: unknown) => {
-    turn = turn.then(async () => {
-      if (stopping.signal.aborted) return;
-      state = await behaviour.receive(state, message, context);
-    });
-    turn.catch((error: unknown) => failures.push(error));
-  };
-  const partial: Partial<ActorContext<unknown>> = {
-    log: logger,
-    clock,
-    signal: stopping.signal,
-    stop: () => stopping.abort(),
-    startTimer(key, delayMs, message) {
-      timers.get(key)?.cancel();
-      timers.set(
-        key,
-        clock.after(delayMs, () => tell(message)),
-      );
-    },
-    cancelTimer: (key) => timers.get(key)?.cancel(),
-    pipe(work, done) {
-      const piped = work(stopping.signal).then(
-        (value) => tell(done(value)),
-        (error: unknown) => void failures.push(error),
-      );
-      pipes.push(piped);
-    },
-  };
-  const context = partial as ActorContext<unknown>;
-  turn = Promise.resolve(behaviour.init(context)).then((initial) => {
-    state = initial;
-  });
-  return {
-    failures,
-    tell,
-    async stop() {
-      stopping.abort();
-      await turn.catch(() => {});
-      await Promise.all(pipes);
-      for (const timer of timers.values()) timer.cancel();
-      await behaviour.dispose?.(state);
-      if (failures.length > 0) throw failures[0];
-    },
-  };
 }
 
 export type FakeNodeOptions = {

@@ -4,7 +4,7 @@ import type { Deployment } from '../../../../agents/cluster/kinds.ts';
 import { type Random, seededRandom } from '../../../../src/lib/random.ts';
 import { RolloutModel } from './model.ts';
 
-const RUNS = 300;
+const RUNS = 120;
 const STEPS = 400;
 
 function randomDeployment(random: Random): Deployment {

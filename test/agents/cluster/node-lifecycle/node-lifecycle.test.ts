@@ -1,16 +1,17 @@
 import t, { type Test } from 'tap';
 import type { NodeHeartbeat } from '../../../../agents/cluster/node-lifecycle/protocol.ts';
 import { isPodReady } from '../../../../agents/cluster/pods.ts';
+import type { ActorRef } from '../../../../src/actors/types.ts';
 import type { Timer } from '../../../../src/lib/clock.ts';
 import { deployment, service } from '../objects.ts';
-import { FakeNodes, node, type RunningAgent, TestCluster } from '../support.ts';
+import { FakeNodes, node, TestCluster } from '../support.ts';
 
 const NAMES = ['n1', 'n2', 'n3'];
 
 /** Nodes that send heartbeats to whoever leads, and hear each other. */
 class Hearts {
   readonly silent = new Set<string>();
-  leader: RunningAgent | undefined;
+  leader: ActorRef<NodeHeartbeat> | undefined;
   readonly #cluster: TestCluster;
   #timer: Timer | undefined;
 
@@ -52,7 +53,7 @@ async function start(t: Test, ...agents: string[]) {
   await nodes.register(...NAMES.map((name) => node(name)));
   const lead = async () => {
     const running = await cluster.lead('node-lifecycle', ...agents);
-    hearts.leader = running.get('node-lifecycle');
+    hearts.leader = running.get('node-lifecycle') as ActorRef<NodeHeartbeat> | undefined;
     return running;
   };
   await lead();
