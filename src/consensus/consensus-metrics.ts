@@ -1,7 +1,31 @@
 /** What consensus measures of itself, for /metrics. */
 
 import type { RaftStatus } from '../../raft/types.ts';
-import { Counter, Gauge, type Registry } from '../lib/metrics.ts';
+import { Counter, Gauge, Histogram, type Registry } from '../lib/metrics.ts';
+import type { FileStorageOptions } from './file-storage.ts';
+
+/** For `onCommit` of file storage: how long group commits take, and how many batches share one. */
+export function observeGroupCommits(
+  registry: Registry,
+): NonNullable<FileStorageOptions['onCommit']> {
+  const registers = [registry];
+  const seconds = new Histogram({
+    name: 'skein_wal_commit_seconds',
+    help: 'Time of a write and sync of the log.',
+    buckets: [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2],
+    registers,
+  });
+  const batches = new Histogram({
+    name: 'skein_wal_commit_batches',
+    help: 'Batches that shared one sync of the log.',
+    buckets: [1, 2, 4, 8, 16, 32, 64],
+    registers,
+  });
+  return (group) => {
+    seconds.observe(group.ms / 1000);
+    batches.observe(group.batches);
+  };
+}
 
 /** The metrics of one member; without a registry nothing is kept. */
 export class ConsensusMetrics {

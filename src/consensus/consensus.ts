@@ -136,7 +136,6 @@ class Member implements Consensus {
   readonly #metrics: ConsensusMetrics;
   #status: RaftStatus;
   #ticks = 0;
-  #writingSinceMs: number | undefined;
   #stopped = false;
   #forgetPeers: () => void = () => {};
 
@@ -155,7 +154,7 @@ class Member implements Consensus {
     this.#metrics = new ConsensusMetrics(components.metrics);
     this.#leadership = new Leadership(logger);
     this.#autopilot = new Autopilot(clock, logger, options.membership);
-    this.#engine = new Engine({ raft, storage, machine: stateMachine }, snapshotIndex, {
+    this.#engine = new Engine({ raft, storage, machine: stateMachine, clock }, snapshotIndex, {
       send: (message) => this.#send(message),
       onApplied: (entry, result) => this.#onApplied(entry, result),
       onProgress: (index, term) => this.#onProgress(index, term),
@@ -304,8 +303,11 @@ class Member implements Consensus {
     if (this.#stopped) return;
     this.#shut();
     await this.#snapshotter.stop();
-    await this.#engine.end();
-    await this.#components.storage.close();
+    try {
+      await this.#engine.end();
+    } finally {
+      await this.#components.storage.close();
+    }
   }
 
   /** Everything that can end at once. */
@@ -368,7 +370,6 @@ class Member implements Consensus {
   }
 
   #onStatus(status: RaftStatus): void {
-    const { clock } = this.#components;
     const was = this.#status;
     this.#status = status;
     if (was.role !== 'leader' && status.role === 'leader') this.#autopilot.reset();
@@ -381,8 +382,6 @@ class Member implements Consensus {
       this.#forwarder.follow(status.leader === this.nodeId ? undefined : status.leader);
       this.#barrier.leaderChanged();
     }
-    if (this.#engine.writesOutstanding === 0) this.#writingSinceMs = undefined;
-    else this.#writingSinceMs ??= clock.monotonicMs();
     this.#metrics.observe(status, this.#proposals.pending);
   }
 
@@ -402,12 +401,10 @@ class Member implements Consensus {
 
   /** A leader whose disk hangs heartbeats well and commits nothing. */
   #handOverIfStalled(): void {
-    const { clock, logger } = this.#components;
-    const sinceMs = this.#writingSinceMs;
-    const stallMs = this.#options.diskStallMs ?? 5_000;
-    if (sinceMs === undefined || clock.monotonicMs() - sinceMs < stallMs) return;
+    const { writeAgeMs } = this.#engine;
+    if (writeAgeMs < (this.#options.diskStallMs ?? 5_000)) return;
     const target = bestSuccessor(this.#raft.status());
-    logger.error({ stallMs, target }, 'the disk does not answer');
+    this.#components.logger.error({ writeAgeMs, target }, 'the disk does not answer');
     if (target !== undefined) this.#whileRunning((core) => core.transferLeadership(target));
   }
 

@@ -16,6 +16,7 @@ import type {
   SnapshotMeta,
   Term,
 } from '../../raft/types.ts';
+import type { Clock } from '../lib/clock.ts';
 import { invariant } from '../lib/invariant.ts';
 import { Applier, type ApplierOptions } from './applier.ts';
 import type { Storage } from './storage.ts';
@@ -25,6 +26,7 @@ export type EngineComponents = {
   readonly raft: RaftNode;
   readonly storage: Storage;
   readonly machine: StateMachine;
+  readonly clock: Clock;
 };
 
 export type EngineEvents = {
@@ -39,13 +41,14 @@ export type EngineEvents = {
 };
 
 /** Batches taken from the core whose entries are on their way to the disk. */
-type Outstanding = { readonly ready: Ready; durable: boolean };
+type Outstanding = { readonly ready: Ready; readonly sinceMs: number; durable: boolean };
 
 /** Drives one member. */
 export class Engine {
   readonly #raft: RaftNode;
   readonly #storage: Storage;
   readonly #machine: StateMachine;
+  readonly #clock: Clock;
   readonly #events: EngineEvents;
   readonly #applier: Applier;
   readonly #outstanding: Outstanding[] = [];
@@ -64,6 +67,7 @@ export class Engine {
     this.#raft = components.raft;
     this.#storage = components.storage;
     this.#machine = components.machine;
+    this.#clock = components.clock;
     this.#events = events;
     this.#applier = new Applier(
       components.machine,
@@ -91,9 +95,10 @@ export class Engine {
     return this.#applier.backlog;
   }
 
-  /** Batches that wait for the disk. */
-  get writesOutstanding(): number {
-    return this.#outstanding.length;
+  /** How long the oldest batch has been waiting for the disk; 0 if none does. */
+  get writeAgeMs(): number {
+    const oldest = this.#outstanding[0];
+    return oldest === undefined ? 0 : this.#clock.monotonicMs() - oldest.sinceMs;
   }
 
   /** Lets `action` talk to the core, then sees to what follows from it. */
@@ -151,7 +156,8 @@ export class Engine {
     const { entries, mustSync } = ready;
     const write = entries.length > 0 || (mustSync && ready.hardState !== undefined);
     const hardState = ready.hardState ?? this.#deferredHardState;
-    const outstanding = { ready, durable: !write };
+    const sinceMs = this.#clock.monotonicMs();
+    const outstanding = { ready, sinceMs, durable: !write };
     this.#outstanding.push(outstanding);
     if (!write) {
       this.#deferredHardState = hardState;
@@ -200,7 +206,7 @@ export class Engine {
     this.#deferredHardState = undefined;
     await this.#storage.append({ reset: meta, entries, hardState });
     if (this.#ended) return;
-    this.#outstanding.push({ ready, durable: true });
+    this.#outstanding.push({ ready, sinceMs: this.#clock.monotonicMs(), durable: true });
     this.#acknowledge();
     this.#raft.applied(meta.index);
     this.#installing = false;

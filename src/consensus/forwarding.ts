@@ -14,6 +14,8 @@ export const PROPOSE_METHOD = 'consensus.propose';
 /** Most proposals, and most bytes, of one request. */
 const ITEMS_MAX = 256;
 const BYTES_MAX = 1024 * 1024;
+/** Most proposals waiting for their turn. */
+const WAITING_MAX = 65_536;
 /** How much longer the asking side waits than the leader does. */
 const MARGIN_MS = 100;
 
@@ -44,6 +46,9 @@ export class Forwarder {
   }
 
   propose(data: Uint8Array, deadlineMs: number): Promise<LocalOutcome> {
+    if (this.#waiting.length >= WAITING_MAX) {
+      return Promise.resolve({ kind: 'refused', reason: `${WAITING_MAX} proposals are waiting` });
+    }
     return new Promise((resolve) => {
       this.#waiting.push({ data, deadlineMs, resolve });
       if (this.#waiting.length === 1) setImmediate(() => this.#flush());

@@ -50,7 +50,11 @@ export class SegmentFile {
   /** A zeroed file under the spare name, ready to become a segment. */
   static async prepare(directory: string, bytes: number): Promise<FileHandle> {
     const handle = await open(join(directory, SPARE_NAME), 'w+', 0o600);
-    await writeZeros(handle, 0, bytes);
+    // Synced piece by piece: one large flush would hold up the log's own syncs.
+    for (let done = 0; done < bytes; done += ZEROS.length) {
+      await writeZeros(handle, done, Math.min(ZEROS.length, bytes - done));
+      await handle.datasync();
+    }
     await handle.sync();
     return handle;
   }

@@ -304,6 +304,24 @@ t.test('consensus: a member whose disk fails ends, and the others go on', async 
   await agreement(cluster);
 });
 
+t.test('consensus: a leader whose disk hangs hands over', async (t) => {
+  const cluster = await clusterOf(t, ['a', 'b', 'c'], { consensus: { diskStallMs: 300 } });
+  const leader = await cluster.leader();
+  const disk = cluster.disks.get(leader.name);
+  if (disk === undefined) return t.fail('no disk');
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  disk.beforeSync = () => released;
+  const rest = cluster.followers(leader);
+  const written = write(rest[0]?.store ?? leader.store, 'x');
+  await cluster.leader(rest.map(({ name }) => name));
+  await written;
+  release();
+  await agreement(cluster);
+});
+
 t.test('consensus: garbage from a peer is refused and harms nobody', async (t) => {
   const cluster = await clusterOf(t, ['a', 'b', 'c']);
   const leader = await cluster.leader();
