@@ -11,6 +11,9 @@ type Dump = Record<string, { readonly fields: Record<string, readonly [number, s
 /** Messages that no client ever sends to an API server of ours. */
 const LEFT_OUT = /\.(example\d?|testapigroup|audit|auditregistration|imagepolicy|admission)\.v/;
 
+/** Where the name in JSON is not the message's own. */
+const JSON_NAMES: Readonly<Record<string, string>> = { uID: 'uid' };
+
 const [source] = process.argv.slice(2);
 if (source === undefined)
   throw new Error('usage: node scripts/generate-protobuf.ts <protobuf.json>');
@@ -21,7 +24,10 @@ const lines = Object.entries(dump)
   .map(([name, { fields }]) => {
     const texts = Object.entries(fields)
       .sort(([, [a]], [, [b]]) => a - b)
-      .map(([field, [number, type]]) => `${number} ${field} ${type.replace('repeated ', '*')}`);
+      .map(
+        ([field, [number, type]]) =>
+          `${number} ${JSON_NAMES[field] ?? field} ${type.replace('repeated ', '*')}`,
+      );
     return `${JSON.stringify(name)}:${JSON.stringify(texts.join('|'))}`;
   });
 const output = new URL('../src/api/protobuf/messages.generated.json', import.meta.url);

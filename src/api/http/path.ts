@@ -70,6 +70,7 @@ function resourcePath(
     watchPrefix = true;
     segments = segments.slice(1);
   }
+  if (segments.includes('')) return undefined;
   let namespace: string | undefined;
   // /namespaces/<name>/status and /finalize are about the namespace itself, all else below lies in it.
   if (segments[0] === 'namespaces' && segments.length > 2 && !aboutNamespace(segments[2])) {
@@ -77,7 +78,7 @@ function resourcePath(
     segments = segments.slice(2);
   }
   const [plural, name, subresource, ...rest] = segments;
-  if (plural === undefined || segments.includes('')) return undefined;
+  if (plural === undefined) return undefined;
   return {
     kind: 'resource',
     group,

@@ -80,12 +80,17 @@ export function watchOptions(query: Query): WatchOptions {
 
 const PROPAGATIONS: readonly string[] = ['Orphan', 'Background', 'Foreground'];
 
-/** Options of a delete, from the body where there is one (it wins) and the query otherwise. */
+/** Options of a delete: from the body where there is one, and only then from nowhere else; otherwise from the query. */
 export function deleteOptions(query: Query, body: unknown): DeleteOptions {
-  const given = isRecord(body) ? body : {};
-  const seconds = given['gracePeriodSeconds'] ?? query.whole('gracePeriodSeconds');
-  const policy = given['propagationPolicy'] ?? query.text('propagationPolicy');
-  const orphan = given['orphanDependents'] ?? query.optionalFlag('orphanDependents');
+  const given = isRecord(body)
+    ? body
+    : {
+        gracePeriodSeconds: query.whole('gracePeriodSeconds'),
+        propagationPolicy: query.text('propagationPolicy'),
+        orphanDependents: query.optionalFlag('orphanDependents'),
+      };
+  const { gracePeriodSeconds: seconds, propagationPolicy: policy } = given;
+  const orphan = given.orphanDependents;
   if (seconds !== undefined && seconds !== null && !Number.isInteger(seconds)) {
     throw badRequest('gracePeriodSeconds must be a whole number');
   }
@@ -94,7 +99,10 @@ export function deleteOptions(query: Query, body: unknown): DeleteOptions {
       `invalid propagationPolicy "${String(policy)}": must be one of ${PROPAGATIONS.join(', ')}`,
     );
   }
-  const preconditions = isRecord(given['preconditions']) ? given['preconditions'] : undefined;
+  const preconditions =
+    'preconditions' in given && isRecord(given['preconditions'])
+      ? given['preconditions']
+      : undefined;
   return optional({
     gracePeriodSeconds: typeof seconds === 'number' ? seconds : undefined,
     propagationPolicy: typeof policy === 'string' ? (policy as Propagation) : undefined,

@@ -97,7 +97,7 @@ export function createApiServer(
     ALPNProtocols: ['http/1.1'],
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     maxHeaderSize: HEAD_BYTES_MAX,
-    headersTimeout: HEADERS_TIMEOUT_MS,
+    headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAlive: true,
@@ -110,7 +110,13 @@ export function createApiServer(
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  server.on('request', (request, response) => void handler.handle(request, response));
+  let closing = false;
+  server.on('request', (request, response) => {
+    void handler.handle(request, response).then(() => {
+      // A connection kept alive would hold up the server's end.
+      if (closing) request.socket.end();
+    });
+  });
   server.on('upgrade', (request, socket, head) => void upgrade(handler, request, socket, head));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(error, socket));
   server.on('tlsClientError', (error) =>
@@ -137,6 +143,7 @@ export function createApiServer(
     renew: (tls) => server.setSecureContext(tlsOptions(tls)),
     close: (graceMs = GRACE_MS) =>
       new Promise((resolve) => {
+        closing = true;
         handler.close();
         const timer = clock.after(graceMs, () => {
           for (const socket of sockets) socket.destroy();

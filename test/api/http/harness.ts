@@ -79,6 +79,7 @@ export type Harness = {
   create(path: string, body: object): Promise<Answer>;
   /** Makes a namespace with its default service account, as the controllers do. */
   createNamespace(name?: string): Promise<void>;
+  close(): Promise<void>;
   /** For running kubectl by hand. */
   readonly kubectlBase: readonly string[];
   readonly kubectlEnv: Readonly<Record<string, string>>;
@@ -247,6 +248,7 @@ export async function startServer(t: Test, options: HarnessOptions = {}): Promis
     user,
     create,
     createNamespace,
+    close: () => server.close(1000),
     kubectlBase,
     kubectlEnv,
     until,
