@@ -44,9 +44,7 @@ export async function readNodeFacts(directory: string): Promise<NodeFacts> {
 }
 
 /** Bytes that can still be used: memory the kernel deems available, and free disk. */
-export async function readPressure(
-  directory: string,
-): Promise<{
+export async function readPressure(directory: string): Promise<{
   readonly memoryFreeBytes: number;
   readonly diskFreeBytes: number;
   readonly inodesFreeShare: number;
