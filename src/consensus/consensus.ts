@@ -238,6 +238,7 @@ class Member implements Consensus {
   async propose(data: Uint8Array, options: ProposeOptions = {}): Promise<ProposeResult> {
     const { clock } = this.#components;
     const { deadlineMs = DEADLINE_MS, signal } = options;
+    this.#proposals.requireFit(data);
     const endMs = clock.monotonicMs() + deadlineMs;
     let reason = 'no leader was found in time';
     let code: 'no-leader' | undefined = 'no-leader';

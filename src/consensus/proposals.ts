@@ -58,15 +58,19 @@ export class Proposals {
     return this.#waiting.length + this.#placed.size;
   }
 
-  /** Resolves when applied, refused, or lost; unknown at the deadline. */
-  propose(data: Uint8Array, deadlineMs: number): Promise<LocalOutcome> {
-    if (data.length > this.#bytesMax) {
-      const text = `a proposal of ${data.length} bytes exceeds the limit of ${this.#bytesMax}`;
-      return Promise.reject(new SkeinError('frame-too-large', text));
-    }
+  /** Throws frame-too-large for what no leader would take. */
+  requireFit(data: Uint8Array): void {
+    if (data.length <= this.#bytesMax) return;
+    const text = `a proposal of ${data.length} bytes exceeds the limit of ${this.#bytesMax}`;
+    throw new SkeinError('frame-too-large', text);
+  }
+
+  /** Resolves when applied, refused, or lost; unknown at the deadline. Rejects with frame-too-large. */
+  async propose(data: Uint8Array, deadlineMs: number): Promise<LocalOutcome> {
+    this.requireFit(data);
     if (this.pending >= this.#pendingMax) {
       const reason = `${this.#pendingMax} proposals are waiting`;
-      return Promise.resolve({ kind: 'refused', reason });
+      return { kind: 'refused', reason };
     }
     const endMs = this.#clock.monotonicMs() + deadlineMs;
     return new Promise((resolve) => {

@@ -65,6 +65,16 @@ t.test('consensus: a member reads its own write', async (t) => {
   }
 });
 
+t.test('consensus: a write that is too large is refused at once, at any member', async (t) => {
+  const cluster = await clusterOf(t, ['a', 'b', 'c']);
+  const value = 'x'.repeat(3 * 1024 * 1024);
+  for (const member of cluster.members.values()) {
+    await t.rejects(write(member.store, 'x', value), { code: 'frame-too-large' });
+  }
+  await write(cluster.member('b').store, 'x', value.slice(0, 1_500_000));
+  await agreement(cluster);
+});
+
 t.test('consensus: a killed leader is replaced, and no write is lost or doubled', async (t) => {
   const cluster = await clusterOf(t, ['a', 'b', 'c']);
   const leader = await cluster.leader();

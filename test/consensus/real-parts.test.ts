@@ -22,7 +22,7 @@ t.test('consensus: a group over real connections and files survives its leader',
   const directory = await mkdtemp(join(tmpdir(), 'skein-group-'));
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   const meshes = await startCluster(t, 3);
-  const members = [];
+  const members: Awaited<ReturnType<typeof start>>[] = [];
   for (const mesh of meshes) {
     const member = await start(mesh, join(directory, mesh.self), members.length === 0);
     t.teardown(() => member.consensus.stop());
