@@ -19,10 +19,12 @@ import type {
   ClientDeleteOptions,
   ClientListOptions,
   Informer,
+  IssuedToken,
   KindMap,
   KindName,
   ObjectKey,
   PatchBody,
+  ServiceAccountTokenRequest,
 } from './types.ts';
 
 export type LocalClientComponents = {
@@ -134,6 +136,28 @@ class InProcessClient implements LocalClient {
 
   async finalize(namespace: KindMap['Namespace']): Promise<void> {
     await this.#update('Namespace', namespace, 'finalize');
+  }
+
+  async requestToken(
+    account: ObjectKey,
+    request: ServiceAccountTokenRequest,
+  ): Promise<IssuedToken> {
+    const { pod, audiences, expirationSeconds } = request;
+    const body = {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenRequest',
+      spec: {
+        audiences: [...audiences],
+        expirationSeconds,
+        ...(pod ? { boundObjectRef: { apiVersion: 'v1', kind: 'Pod', ...pod } } : {}),
+      },
+    };
+    const target = this.#target('ServiceAccount', account, 'token');
+    const answer = await this.#verbs.create(this.#context(), target, body);
+    const { status } = this.#object<{ status: { token: string; expirationTimestamp: string } }>(
+      answer,
+    );
+    return { token: status.token, expiresAtMs: Date.parse(status.expirationTimestamp) };
   }
 
   informer<K extends KindName>(kind: K): Informer<KindMap[K]> {

@@ -32,6 +32,16 @@ export type PatchBody =
   | { readonly type: 'merge' | 'strategic'; readonly body: object }
   | { readonly type: 'json'; readonly body: readonly object[] };
 
+export type ServiceAccountTokenRequest = {
+  /** The API server's own when empty. */
+  readonly audiences: readonly string[];
+  /** At least 600. */
+  readonly expirationSeconds: number;
+  readonly pod?: { readonly name: string; readonly uid: string };
+};
+
+export type IssuedToken = { readonly token: string; readonly expiresAtMs: number };
+
 /** Every method rejects with ApiError when the answer is a Status other than Success. */
 export interface Client {
   get<K extends KindName>(kind: K, key: ObjectKey): Promise<KindMap[K]>;
@@ -57,6 +67,8 @@ export interface Client {
    * namespace goes.
    */
   finalize(namespace: KindMap['Namespace']): Promise<void>;
+  /** POST to serviceaccounts/token: a token for the account, bound to a pod's life if one is named. */
+  requestToken(account: ObjectKey, request: ServiceAccountTokenRequest): Promise<IssuedToken>;
   /** The process's shared cache of a kind; starts on first use. */
   informer<K extends KindName>(kind: K): Informer<KindMap[K]>;
   /** The same client with every write fenced by a leadership term. */

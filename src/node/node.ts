@@ -4,6 +4,7 @@
  * its pods and services running and finds the others when they return.
  */
 
+import type { PodsAgent } from '../../agents/node/pods/agent.ts';
 import { createActorSystem } from '../actors/system.ts';
 import type { ActorSystem } from '../actors/types.ts';
 import type { ApiServer } from '../api/http/server.ts';
@@ -32,7 +33,7 @@ import { tokenSecret } from './join-tokens.ts';
 import { memberOfNode } from './members.ts';
 import { startMembership } from './membership.ts';
 import { createNodeNetwork } from './node-network.ts';
-import { createNodePods, type NodePods } from './node-pods.ts';
+import { startNodePods } from './node-pods.ts';
 import { checkPrerequisites } from './prerequisites.ts';
 
 export type StartOptions = {
@@ -112,7 +113,7 @@ async function startServices(context: ServiceContext): Promise<void> {
   const { mesh, store, consensus, cluster } = foundation;
   const { log, clock } = shared;
   const health = new NodeHealthChecks(foundation, config);
-  let pods: NodePods | undefined;
+  let pods: PodsAgent | undefined;
   const api = await startApi(
     {
       ...foundation,
@@ -138,7 +139,7 @@ async function startServices(context: ServiceContext): Promise<void> {
   );
   stops.add('network', async () => network.stop());
   await network.start();
-  pods = await createNodePods(
+  pods = await startNodePods(
     { ...shared, client: api.client, actors, network: network.pods, paths },
     config,
   );

@@ -3,13 +3,19 @@
 /** The Kubernetes release whose API is served. */
 export const KUBERNETES_VERSION = { major: '1', minor: '32', patch: '0' } as const;
 
+/** The version in Kubernetes' terms: `v1.32.0+skein0.1.0`. The build part names Skein's own. */
+export function gitVersion(skeinVersion: string): string {
+  const { major, minor, patch } = KUBERNETES_VERSION;
+  return `v${major}.${minor}.${patch}+skein${skeinVersion}`;
+}
+
 /** The body of /version. `skeinVersion` becomes build metadata of the semantic version. */
 export function versionInfo(skeinVersion: string): object {
-  const { major, minor, patch } = KUBERNETES_VERSION;
+  const { major, minor } = KUBERNETES_VERSION;
   return {
     major,
     minor,
-    gitVersion: `v${major}.${minor}.${patch}+skein${skeinVersion}`,
+    gitVersion: gitVersion(skeinVersion),
     gitCommit: '',
     gitTreeState: 'clean',
     buildDate: '1970-01-01T00:00:00Z',

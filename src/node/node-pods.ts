@@ -1,0 +1,59 @@
+/** The node's pods: the pod agent over Docker, with the network and the API of this node. */
+
+import { createPodsAgent, type PodsAgent } from '../../agents/node/pods/agent.ts';
+import type { PodNetwork } from '../../agents/node/pods/ports.ts';
+import { createDockerRuntime } from '../../agents/node/pods/runtime/docker-runtime.ts';
+import type { ActorSystem } from '../actors/types.ts';
+import { gitVersion } from '../api/discovery/version.ts';
+import { VERSION } from '../cli/version.ts';
+import type { Client } from '../client/types.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Random } from '../lib/random.ts';
+import type { NodeConfig } from './config.ts';
+import type { DataPaths } from './data-dir.ts';
+
+export type NodePodsComponents = {
+  readonly client: Client;
+  readonly actors: ActorSystem;
+  readonly network: PodNetwork;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly paths: DataPaths;
+};
+
+/** Starts the pod agent as the user that kubelets are: system:node:<name>. */
+export async function startNodePods(
+  components: NodePodsComponents,
+  config: NodeConfig,
+): Promise<PodsAgent> {
+  const { actors, network, clock, random, log, paths } = components;
+  const client = components.client.as(`system:node:${config.nodeName}`, [
+    'system:nodes',
+    'system:authenticated',
+  ]);
+  const agent = createPodsAgent(
+    {
+      client,
+      actors,
+      runtime: createDockerRuntime({ socketPath: config.dockerSocket, clock, random }),
+      network,
+      tokens: {
+        create: ({ namespace, serviceAccount, ...request }) =>
+          client.requestToken({ namespace, name: serviceAccount }, request),
+      },
+      clock,
+      log: log.child({ agent: 'pods' }),
+    },
+    {
+      nodeName: config.nodeName,
+      hostIPs: [config.advertiseAddress],
+      root: paths.pods,
+      version: gitVersion(VERSION),
+      imagePullFallback: config.imagePullFallback,
+    },
+  );
+  await agent.start();
+  return agent;
+}
