@@ -27,8 +27,10 @@ export function readBody(request: IncomingMessage, bytesMax = BODY_BYTES_MAX): P
       const [first] = chunks;
       resolve(first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks));
     });
-    const gone = () =>
+    const gone = () => {
+      if (request.complete) return;
       reject(new SkeinError('aborted', 'the client went away before its body ended'));
+    };
     request.on('error', gone);
     request.on('close', gone);
   });

@@ -1,5 +1,6 @@
 /** /livez, /readyz and /healthz: plain text, one line per check when asked for more. */
 
+import { messageOf } from '../../lib/errors.ts';
 import type { Exchange } from './exchange.ts';
 import { sendText } from './respond.ts';
 
@@ -44,7 +45,7 @@ export function serveHealth(
   const lines = ['[+]ping ok'];
   let well = true;
   for (const check of chosen) {
-    const why = check.check();
+    const why = outcomeOf(check);
     if (why !== undefined) well = false;
     lines.push(why === undefined ? `[+]${check.name} ok` : `[-]${check.name} failed: ${why}`);
   }
@@ -53,4 +54,13 @@ export function serveHealth(
   else if (query.flag('verbose')) {
     sendText(response, 200, `${lines.join('\n')}\n${name} check passed\n`);
   } else sendText(response, 200, 'ok');
+}
+
+/** A check that fails to check is a failed check. */
+function outcomeOf(check: HealthCheck): string | undefined {
+  try {
+    return check.check();
+  } catch (error) {
+    return messageOf(error);
+  }
 }

@@ -54,7 +54,9 @@ function segmentsOf(path: string): string[] | undefined {
   const segments = path.slice(1, end).split('/');
   if (!path.includes('%')) return segments;
   try {
-    return segments.map(decodeURIComponent);
+    const decoded = segments.map(decodeURIComponent);
+    // No name contains a slash, and a key must not be made to.
+    return decoded.some((segment) => segment.includes('/')) ? undefined : decoded;
   } catch {
     return undefined;
   }

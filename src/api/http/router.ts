@@ -51,8 +51,7 @@ export class Router {
   async route(exchange: Exchange, labels: RouteLabels): Promise<void> {
     const path = parsePath(exchange.path);
     if (path.kind === 'resource') {
-      labels.resource =
-        path.subresource === undefined ? path.plural : `${path.plural}/${path.subresource}`;
+      labels.resource = this.#labelOf(path);
       labels.verb = verbOf(exchange, path);
       return this.#resource(exchange, path, labels.verb);
     }
@@ -63,6 +62,18 @@ export class Router {
     if (path.kind === 'other') return this.#other(exchange, path.path);
     if (labels.verb !== 'get') throw wrongMethod();
     this.#discover(exchange, path);
+  }
+
+  /** A name from the catalog, never the client's own text: metrics must not grow with what clients make up. */
+  #labelOf(path: ResourcePath): string {
+    const { group, version, plural, subresource } = path;
+    const serving = this.#components.catalog.find(group, version, plural);
+    if (serving === undefined) {
+      return findReview(group, version, plural) === undefined ? 'unknown' : plural;
+    }
+    if (subresource === undefined) return plural;
+    const known = verbsServed(serving.kind, subresource) !== undefined;
+    return known ? `${plural}/${subresource}` : 'unknown';
   }
 
   async #resource(exchange: Exchange, path: ResourcePath, verb: string): Promise<void> {

@@ -112,12 +112,23 @@ export function createApiServer(
   });
   let closing = false;
   server.on('request', (request, response) => {
-    void handler.handle(request, response).then(() => {
-      // A connection kept alive would hold up the server's end.
-      if (closing) request.socket.end();
+    handler.handle(request, response).then(
+      () => {
+        // A connection kept alive would hold up the server's end.
+        if (closing) request.socket.end();
+      },
+      (error) => {
+        logger.error({ error }, 'a request was dropped');
+        response.destroy();
+      },
+    );
+  });
+  server.on('upgrade', (request, socket, head) => {
+    upgrade(handler, request, socket, head).catch((error) => {
+      logger.error({ error }, 'an upgrade was dropped');
+      socket.destroy();
     });
   });
-  server.on('upgrade', (request, socket, head) => void upgrade(handler, request, socket, head));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(error, socket));
   server.on('tlsClientError', (error) =>
     logger.debug({ error: error.message }, 'a TLS handshake failed'),

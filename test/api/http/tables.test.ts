@@ -44,13 +44,19 @@ t.test('path: what each form names', async (t) => {
   });
   resource('/api/v1/namespaces/a/services/b/proxy/x/y', { subresource: 'proxy', rest: 'x/y' });
   resource('/api/v1/watch/namespaces/a/pods/b', { watchPrefix: true, namespace: 'a', name: 'b' });
-  resource('/api/v1/nodes/a%2Fb', { plural: 'nodes', name: 'a/b' });
+  resource('/api/v1/nodes/a%3Ab', { plural: 'nodes', name: 'a:b' });
   t.match(parsePath('/api'), { kind: 'core-versions' });
   t.match(parsePath('/apis/'), { kind: 'groups' });
   t.match(parsePath('/apis/apps'), { kind: 'group', group: 'apps' });
   t.match(parsePath('/api/v1'), { kind: 'resources', group: '', version: 'v1' });
   t.match(parsePath('/apis/apps/v1'), { kind: 'resources', group: 'apps', version: 'v1' });
-  for (const path of ['/', '/apix/v1/pods', '/api/v1/namespaces//pods', '/api/v1/pods/%zz']) {
+  for (const path of [
+    '/',
+    '/apix/v1/pods',
+    '/api/v1/namespaces//pods',
+    '/api/v1/pods/%zz',
+    '/api/v1/nodes/a%2Fb',
+  ]) {
     t.match(parsePath(path), { kind: 'other' }, path);
   }
 });

@@ -81,6 +81,8 @@ export class SpdyConnection {
     options: SpdyOptions = {},
   ) {
     this.#transport = transport;
+    // Every stream that writes may wait for the socket to drain.
+    transport.setMaxListeners(0);
     this.#clock = components.clock;
     this.#onStream = components.onStream;
     this.#streamsMax = options.streamsMax ?? 512;
