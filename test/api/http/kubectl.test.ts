@@ -126,10 +126,20 @@ t.test('kubectl: watching shows changes as rows', async (t) => {
 });
 
 t.test('kubectl: wait and delete see objects come and go', async (t) => {
-  const server = await startServer(t);
+  let watches = 0;
+  const server = await startServer(t, {
+    wrap: (verbs) => ({
+      ...verbs,
+      watch: (...args) => {
+        watches++;
+        return verbs.watch(...args);
+      },
+    }),
+  });
   await server.createNamespace();
   await run(server, 'create configmap a');
   const waiting = run(server, 'wait cm/a --for=delete --timeout=10s');
+  await server.until(() => watches > 0);
   await run(server, 'delete cm a');
   t.match((await waiting).stdout, 'condition met');
   await run(server, 'create configmap b --from-literal=k=v');
