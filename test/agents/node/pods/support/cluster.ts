@@ -82,7 +82,7 @@ export class TestNode {
     const store = createLocalStore({ clock });
     const common = { store, kinds: allKinds, clock, logger, random };
     this.client = createLocalClient(
-      { ...common, verbs: createVerbs(common, {}) },
+      { ...common, verbs: createVerbs(common, { mountServiceAccountTokens: true }) },
       { user: 'system:admin', groups: ['system:masters'] },
     );
     this.#system = this.#newSystem();
