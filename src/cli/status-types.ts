@@ -25,6 +25,8 @@ export type NodeStatusReport = {
   readonly revision: number;
   /** True while this node hears a leader that has a quorum. */
   readonly quorum: boolean;
+  /** How many members should vote; fewer do until those that joined have caught up. */
+  readonly votersWanted: number;
   readonly members: readonly MemberStatus[];
   readonly apiAddress: string;
   readonly health: readonly {

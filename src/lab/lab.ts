@@ -224,18 +224,24 @@ async function waitNodesReady(lab: LabSession, report: Report): Promise<void> {
   let shown = '';
   for (;;) {
     const statuses = await Promise.all(lab.plan.hosts.map(statusOf));
-    const members = statuses.find((status) => status?.quorum)?.members ?? [];
+    const status = statuses.find((candidate) => candidate?.quorum);
+    const members = status?.members ?? [];
     const ready = members.filter((member) => member.ready === 'True').map((member) => member.node);
+    const voters = members.filter((member) => member.role === 'voter').length;
     const line = `nodes ready: ${ready.length === 0 ? 'none yet' : ready.sort().join(', ')}`;
     if (line !== shown) report(line);
     shown = line;
-    if (lab.plan.hosts.every((host) => ready.includes(host.name))) return;
+    const missing = lab.plan.hosts.filter((host) => !ready.includes(host.name));
+    // Before the others vote, the loss of the first host would be the loss of the cluster.
+    const safe = status !== undefined && voters >= status.votersWanted;
+    if (missing.length === 0 && safe) return;
     if (performance.now() > deadline) {
-      const missing = lab.plan.hosts.filter((host) => !ready.includes(host.name));
-      const logs = missing.map((host) => `${host.dir}/skein.log`).join(', ');
+      const late = missing.length === 0 ? lab.plan.hosts : missing;
+      const what = missing.length === 0 ? `only ${voters} voters` : 'not ready';
+      const logs = late.map((host) => `${host.dir}/skein.log`).join(', ');
       throw new SkeinError(
         'deadline-exceeded',
-        `not ready after ${READY_DEADLINE_MS / 1000} s: ${missing.map((host) => host.name).join(', ')}; see ${logs}`,
+        `${what} after ${READY_DEADLINE_MS / 1000} s: ${late.map((host) => host.name).join(', ')}; see ${logs}`,
       );
     }
     await new Promise((resolve) => setTimeout(resolve, 100));

@@ -1,6 +1,7 @@
 /** What `skein status` shows: the cluster as this node sees it. */
 
 import type { NodeStatusReport } from '../cli/status-types.ts';
+import { votersTarget } from '../consensus/membership.ts';
 import type { Node } from '../resources/generated/kinds.ts';
 import { objectKey } from '../store/keys.ts';
 import type { NodeConfig } from './config.ts';
@@ -43,6 +44,7 @@ export function reportStatus(
     commit: status.commit,
     appliedIndex: status.applied,
     revision: store.revision(),
+    votersWanted: votersTarget(voters.length + learners.length, config.votersMax),
     quorum: status.leader !== undefined && reachable * 2 > voters.length,
     members: known.map((member) => ({
       node: member.node,

@@ -22,6 +22,8 @@ export type ClusterOptions = {
   readonly nodes?: number;
   /** Further flags for every node. */
   readonly flags?: readonly string[];
+  /** Put the test images on every host. Default true; tests without pods save the time. */
+  readonly images?: boolean;
 };
 
 export type Output = { readonly code: number; readonly stdout: string; readonly stderr: string };
@@ -49,13 +51,15 @@ export class TestCluster {
 
   /** Brings a fresh lab up with the test images on every host; it goes down with `t`. */
   static async start(t: Test, options: ClusterOptions): Promise<TestCluster> {
-    const { name, nodes = 3, flags = [] } = options;
+    const { name, nodes = 3, flags = [], images = true } = options;
     const end = () => lab.labDown(name, quiet);
     await end();
     t.teardown(end);
     process.once('SIGTERM', () => void end().finally(() => process.exit(1)));
     const kubeconfig = await lab.labUp({ name, nodes, flags, report: quiet });
     const cluster = new TestCluster(name, kubeconfig);
+    await cluster.locate();
+    if (!images) return cluster;
     const directory = await mkdtemp(`${tmpdir()}/skein-images-`);
     try {
       await writeFile(`${directory}/images.tar`, await buildImages());
@@ -134,7 +138,19 @@ export class TestCluster {
 
   #plan: ReturnType<typeof planLab> | undefined;
 
-  /** Reads where the hosts are; call once after start. */
+  /** The names of all hosts. */
+  get hosts(): readonly string[] {
+    return (this.#plan?.hosts ?? []).map(({ name }) => name);
+  }
+
+  /** Where a host keeps its files: `skein.log`, and `root/` with its own directories. */
+  directory(host: string): string {
+    const found = this.#plan?.hosts.find((candidate) => candidate.name === host);
+    if (!found) throw new Error(`no host ${host}`);
+    return found.dir;
+  }
+
+  /** Reads where the hosts are, and their names. */
   async locate(): Promise<readonly string[]> {
     const state = await readState(this.name);
     if (!state) throw new Error(`lab ${this.name} is gone`);
@@ -151,6 +167,37 @@ export class TestCluster {
       leading.sort((a, b) => (b?.term ?? 0) - (a?.term ?? 0));
       return leading[0]?.node;
     });
+  }
+
+  /** The process id of a host's Skein process, as this machine sees it. */
+  async pid(host: string): Promise<number> {
+    const state = await readState(this.name);
+    const pid = state?.hosts[host]?.skein?.pid;
+    if (pid === undefined) throw new Error(`no skein process on ${host}`);
+    return pid;
+  }
+
+  /** Resolves when every host answers with the same leader and the same revision, and is its voter again. */
+  async settled(deadlineMs = DEADLINE_MS): Promise<readonly NodeStatusReport[]> {
+    return waitFor(
+      'all hosts to agree',
+      async () => {
+        const all = await Promise.all(this.hosts.map((host) => this.status(host)));
+        const statuses = all.filter((status) => status !== undefined);
+        const first = statuses[0];
+        if (first === undefined || statuses.length < all.length) {
+          throw new Error(`${statuses.length} of ${all.length} hosts answer`);
+        }
+        const views = statuses.map(
+          ({ leader, term, revision, quorum }) =>
+            `${leader?.node} ${term} ${revision} ${quorum ? 'quorum' : 'no quorum'}`,
+        );
+        const agreed = new Set(views).size === 1 && first.quorum;
+        if (!agreed) throw new Error(views.join(', '));
+        return statuses;
+      },
+      deadlineMs,
+    );
   }
 
   kill(host: string, wholeHost = false): Promise<string> {
@@ -171,6 +218,11 @@ export class TestCluster {
 
   isolate(host: string): Promise<void> {
     return lab.labIsolate(this.name, host);
+  }
+
+  /** Slows the link between two hosts down, each way, and loses a share of its frames. */
+  delay(a: string, b: string, delayMs: number, lossPercent = 0): Promise<void> {
+    return lab.labDelay(this.name, { a, b, delayMs, lossPercent });
   }
 
   heal(): Promise<void> {
