@@ -16,6 +16,7 @@ import type {
 } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p } from 'libp2p';
+import { Uint8ArrayList } from 'uint8arraylist';
 import type { Logger } from '../lib/logger.ts';
 import type { Admission } from './admission.ts';
 import { type Gossip, greetingCapability } from './gossip.ts';
@@ -35,6 +36,8 @@ export type HostOptions = {
 /** Yamux never lets a peer have more than this in flight per stream; must fit the read buffer. */
 const STREAM_WINDOW_BYTES_MAX = 1024 * 1024;
 const READ_BUFFER_BYTES_MAX = 4 * 1024 * 1024;
+/** Bytes that go to the socket at once, without waiting for the turn to end. */
+const BATCH_BYTES_MAX = 256 * 1024;
 /** Open streams of one connection, each way. */
 const STREAMS_MAX = 4096;
 
@@ -89,20 +92,48 @@ export function createHost(options: HostOptions): Promise<Libp2p> {
 }
 
 /**
- * Noise hands each sealed message to the socket in pieces (length, cipher text, tag), which would be
- * a system call and a packet each; joined, they are one.
+ * Noise hands each sealed message to the socket in pieces (length, cipher text, tag), and yamux answers
+ * every frame with a window update: a system call and a packet each. What one turn of the event loop
+ * writes leaves together instead.
  */
 function coalescing(encrypter: ConnectionEncrypter): ConnectionEncrypter {
-  const joined = <C extends MessageStream>(connection: C): C => {
-    const send = connection.send.bind(connection);
-    connection.send = (data) => send(data.subarray());
-    return connection;
-  };
   const secureInbound = encrypter.secureInbound.bind(encrypter);
   const secureOutbound = encrypter.secureOutbound.bind(encrypter);
-  encrypter.secureInbound = (connection, options) => secureInbound(joined(connection), options);
-  encrypter.secureOutbound = (connection, options) => secureOutbound(joined(connection), options);
+  encrypter.secureInbound = (connection, options) => secureInbound(batched(connection), options);
+  encrypter.secureOutbound = (connection, options) => secureOutbound(batched(connection), options);
   return encrypter;
+}
+
+function batched<C extends MessageStream>(connection: C): C {
+  const send = connection.send.bind(connection);
+  const close = connection.close.bind(connection);
+  let pending: Uint8ArrayList<ArrayBufferLike> | undefined;
+  const flush = (): boolean => {
+    if (pending === undefined) return true;
+    const whole = pending.subarray();
+    pending = undefined;
+    try {
+      return send(whole);
+    } catch {
+      // The connection has closed; its close event tells everyone.
+      return false;
+    }
+  };
+  connection.send = (data) => {
+    if (pending === undefined) {
+      pending = new Uint8ArrayList();
+      queueMicrotask(flush);
+    }
+    pending.append(data);
+    // False promises a drain event, so only the connection itself may say it.
+    if (pending.byteLength >= BATCH_BYTES_MAX) return flush();
+    return !connection.writableNeedsDrain;
+  };
+  connection.close = (options) => {
+    flush();
+    return close(options);
+  };
+  return connection;
 }
 
 /**
