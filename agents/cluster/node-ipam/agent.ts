@@ -17,12 +17,14 @@ export type NodeIpamOptions = {
 };
 
 const NAME = 'node-ipam';
+/** Subnets remembered while the cache may lag behind: it never lags by that many nodes. */
+const HANDED_OUT_MAX = 1000;
 
 /** The allocator of pod subnets as a cluster singleton. */
 export function createNodeIpam(deps: ClusterAgentDeps, options: NodeIpamOptions = {}) {
   const range = clusterRange(options.clusterCidr ?? '10.244.0.0/16', options.nodePrefix ?? 24);
   return controller(deps, { name: NAME, component: 'cidr-allocator' }, (context) => {
-    /** Handed out by this run, should the cache lag behind. */
+    /** Handed out by this run, by uid, should the cache lag behind. */
     const handedOut = new Map<string, string>();
     return runReconciler({
       ...context,
@@ -43,12 +45,9 @@ async function reconcile(
 ): Promise<ReconcileResult> {
   const informer = client.informer('Node');
   const node = informer.get({ name });
-  if (!node) {
-    handedOut.delete(name);
-    return { kind: 'done' };
-  }
+  if (!node) return { kind: 'done' };
   const nodes = informer.list().map((other) => {
-    const podCIDR = other.spec.podCIDR ?? handedOut.get(other.metadata.name);
+    const podCIDR = other.spec.podCIDR ?? handedOut.get(other.metadata.uid ?? '');
     return podCIDR === undefined ? other : { ...other, spec: { ...other.spec, podCIDR } };
   });
   const self = nodes.find((other) => other.metadata.name === name) ?? node;
@@ -64,6 +63,7 @@ async function reconcile(
   const { resourceVersion } = node.metadata;
   const body = { metadata: { resourceVersion }, spec: { podCIDR: cidr, podCIDRs: [cidr] } };
   await client.patch('Node', { name }, { type: 'merge', body });
-  handedOut.set(name, cidr);
+  handedOut.set(node.metadata.uid ?? '', cidr);
+  if (handedOut.size > HANDED_OUT_MAX) handedOut.delete([...handedOut.keys()][0] ?? '');
   return { kind: 'done' };
 }

@@ -14,6 +14,7 @@ import type { Node, NodeCondition, Pod, Taint } from '../kinds.ts';
 import { addNodeIndex, NODE_INDEX } from '../pod-index.ts';
 import { podCondition } from '../pods.ts';
 import { deleteIfPresent } from '../remove.ts';
+import { sameStatus } from '../statuses.ts';
 import { isoSeconds } from '../times.ts';
 import {
   decideConditions,
@@ -145,7 +146,7 @@ class NodeLifecycle {
       podsToMarkNotReady(conditions, pods).map((pod) => this.#markNotReady(pod, name)),
     );
     const taints = await this.#writeTaints(node, conditions);
-    return this.#evict(pods, taints);
+    return taints === 'outdated' ? { kind: 'again', afterMs: 0 } : this.#evict(pods, taints);
   }
 
   #view(node: string): NodeView {
@@ -173,17 +174,18 @@ class NodeLifecycle {
     return conditions;
   }
 
-  async #writeTaints(node: Node, conditions: readonly NodeCondition[]): Promise<readonly Taint[]> {
+  /** The taints that hold after it, or 'outdated' when somebody else changed them meanwhile. */
+  async #writeTaints(
+    node: Node,
+    conditions: readonly NodeCondition[],
+  ): Promise<readonly Taint[] | 'outdated'> {
     const { client, clock } = this.#context;
     const { name } = node.metadata;
     const taints = decideTaints(node, conditions, clock.nowMs());
     if (!taints) return node.spec.taints ?? [];
     // The newest version is what the decision must be based on: our own status write has just raised it.
     const latest = client.informer('Node').get({ name }) ?? node;
-    if (JSON.stringify(latest.spec.taints) !== JSON.stringify(node.spec.taints)) {
-      this.#reconciler.add(name);
-      return node.spec.taints ?? [];
-    }
+    if (!sameStatus(latest.spec, node.spec)) return 'outdated';
     const { resourceVersion } = latest.metadata;
     const body = { metadata: { resourceVersion }, spec: { taints } };
     await client.patch('Node', { name }, { type: 'merge', body });
@@ -217,6 +219,8 @@ class NodeLifecycle {
 
   async #evict(pods: readonly Pod[], taints: readonly Taint[]): Promise<ReconcileResult> {
     const { clock } = this.#context;
+    // A node may only be on its way to the new leader: nothing is removed by force before it had the time.
+    const graceMs = this.#tracker.graceLeftMs(clock.monotonicMs());
     const options = {
       defaultTolerationSeconds: this.#defaultTolerationSeconds,
       nowMs: clock.nowMs(),
@@ -226,8 +230,9 @@ class NodeLifecycle {
     for (const pod of pods) {
       const eviction = decideEviction(pod, taints, options);
       if (eviction.kind === 'stays') continue;
-      if (eviction.inMs === 0) leaving.push(this.#remove(pod, eviction.force));
-      else if (nextMs === undefined || eviction.inMs < nextMs) nextMs = eviction.inMs;
+      const inMs = eviction.force ? Math.max(eviction.inMs, graceMs) : eviction.inMs;
+      if (inMs === 0) leaving.push(this.#remove(pod, eviction.force));
+      else if (nextMs === undefined || inMs < nextMs) nextMs = inMs;
     }
     await Promise.all(leaving);
     return nextMs === undefined ? { kind: 'done' } : { kind: 'again', afterMs: nextMs };

@@ -58,9 +58,14 @@ export class HeartbeatTracker {
     this.#heard.delete(node);
   }
 
+  /** How much of the grace after the election is left. */
+  graceLeftMs(nowMs: number): number {
+    return Math.max(0, this.#startedMs + this.#graceMs - nowMs);
+  }
+
   /** Whether `node` counts as alive now. */
   verdict(node: string, nowMs: number): Verdict {
-    if (nowMs - this.#startedMs < this.#graceMs) return 'heard';
+    if (this.graceLeftMs(nowMs) > 0) return 'heard';
     if (this.#isLive(node, nowMs)) return 'heard';
     for (const [observer, { peersHeard }] of this.#heard) {
       if (observer !== node && peersHeard.has(node) && this.#isLive(observer, nowMs))

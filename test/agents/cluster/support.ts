@@ -17,7 +17,7 @@ import type {
 import { createVerbs } from '../../../src/api/verbs/index.ts';
 import { isConflict, isNotFound } from '../../../src/client/errors.ts';
 import { createLocalClient, type LocalClient } from '../../../src/client/local-client.ts';
-import type { KindMap, KindName } from '../../../src/client/types.ts';
+import type { Client, KindMap, KindName } from '../../../src/client/types.ts';
 import { VirtualClock } from '../../../src/lib/clock.ts';
 import { type Logger, silentLogger } from '../../../src/lib/logger.ts';
 import { seededRandom } from '../../../src/lib/random.ts';
@@ -41,7 +41,10 @@ export type TestClusterOptions = {
 export class TestCluster {
   readonly clock = new VirtualClock();
   readonly store: Store;
+  /** The client of the test and its fake nodes. */
   readonly client: LocalClient;
+  /** The client that agents get. Default: the same. */
+  clientOfAgents: Client;
   readonly random;
   term = 0;
   readonly system: ActorSystem;
@@ -66,6 +69,7 @@ export class TestCluster {
       },
       { user: 'system:admin', groups: ['system:masters'] },
     );
+    this.clientOfAgents = this.client;
   }
 
   static async start(options: TestClusterOptions = {}): Promise<TestCluster> {
@@ -88,7 +92,7 @@ export class TestCluster {
     await this.store.claimFence(CLUSTER_FENCE, term);
     const logger = this.#options.logger ?? silentLogger;
     const agents = clusterAgents(
-      { client: this.client, clock: this.clock, random: this.random, logger },
+      { client: this.clientOfAgents, clock: this.clock, random: this.random, logger },
       { kinds: allKinds, caCertificate: CA, ...this.#options.agents },
     );
     const started = new Map<string, ActorRef<never>>();
