@@ -5,6 +5,7 @@ import type { ResourceKind } from '../../src/resources/types.ts';
 import { sweptKinds } from './cluster-kinds.ts';
 import type { ClusterAgentDeps } from './controller.ts';
 import { createDeploymentController } from './deployment/agent.ts';
+import { createEndpointMirroring } from './endpoint-mirroring/agent.ts';
 import { createEndpointSlicesController } from './endpoint-slices/agent.ts';
 import { createEndpointsController } from './endpoints/agent.ts';
 import { createGarbageCollector } from './garbage-collector/agent.ts';
@@ -64,6 +65,7 @@ export function clusterAgents(
     agent('node-lifecycle', createNodeLifecycle(deps, options.nodeLifecycle)),
     agent('endpoints', createEndpointsController(deps)),
     agent('endpoint-slices', createEndpointSlicesController(deps)),
+    agent('endpoint-mirroring', createEndpointMirroring(deps)),
     agent('scheduler', createScheduler(deps, options.scheduler)),
     agent('replicaset', createReplicaSetController(deps)),
     agent('deployment', createDeploymentController(deps)),

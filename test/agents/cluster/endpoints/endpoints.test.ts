@@ -153,6 +153,7 @@ t.test('endpoints: follow pods within milliseconds', async (t) => {
   await cluster.until('gone with the Service', () => {
     return cluster.list('EndpointSlice').length === 1 && cluster.list('Endpoints').length === 1;
   });
+  t.equal(cluster.list('Endpoints')[0]?.metadata.name, 'kubernetes', 'others stay');
 });
 
 t.test('endpoints: what somebody changed by hand is put right', async (t) => {

@@ -113,6 +113,8 @@ t.test('garbage collector: a foreground owner spares what another owner still ha
   await configMap(cluster, 'sole', { name: 'a', blocks: true });
   await remove(cluster, 'a', { propagationPolicy: 'Foreground' });
   await cluster.until('a is gone', () => left(cluster) === 'b shared');
+  const shared = cluster.client.informer('ConfigMap').get({ namespace: 'default', name: 'shared' });
+  t.equal(shared?.metadata.deletionTimestamp, undefined);
 });
 
 t.test(
