@@ -103,9 +103,9 @@ export class DiscoveryDocuments {
   }
 }
 
-/** A value as JSON bytes with a tag made of their hash. */
+/** A value as JSON bytes (or bytes as they are) with a tag made of their hash. */
 export function documentOf(value: object): Document {
-  const bytes = Buffer.from(JSON.stringify(value));
+  const bytes = Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value));
   const etag = createHash('sha256').update(bytes).digest('hex').slice(0, 64).toUpperCase();
   return { bytes, etag };
 }

@@ -13,6 +13,7 @@ import { mediaRanges } from '../http/negotiate.ts';
 import { failure } from '../status.ts';
 import { PathWriter } from './paths.ts';
 import { type JsonSchema, SchemaCollector } from './schemas.ts';
+import { encodeV2, OPENAPI_PROTOBUF, OPENAPI_PROTOBUF_ASKED } from './v2-protobuf.ts';
 
 const V2 = '/openapi/v2';
 const V3 = '/openapi/v3';
@@ -42,10 +43,15 @@ export class OpenApiDocuments {
     const path = exchange.path.endsWith('/') ? exchange.path.slice(0, -1) : exchange.path;
     if (path !== V2 && path !== V3 && !path.startsWith(`${V3}/`)) return false;
     const groupVersion = path.slice(V3.length + 1);
+    const { accept } = exchange.request.headers;
+    const form = formOf(accept, path === V2);
+    if (form === 'protobuf') {
+      sendDocument(exchange, this.v2Protobuf(), { contentType: OPENAPI_PROTOBUF });
+      return true;
+    }
     const document =
       path === V2 ? this.v2() : path === V3 ? this.index() : this.groupVersion(groupVersion);
     if (document === undefined) return false;
-    requireJson(exchange.request.headers.accept);
     const immutable = exchange.query.text('hash') === document.etag;
     sendDocument(exchange, document, { immutable });
     return true;
@@ -73,6 +79,13 @@ export class OpenApiDocuments {
         security: [{ BearerToken: [] }],
       };
     });
+  }
+
+  /** The same in protobuf, for kubectl before 1.27. */
+  v2Protobuf(): Document {
+    return this.#document(`${V2} protobuf`, () =>
+      encodeV2(JSON.parse(this.v2().bytes.toString()) as object),
+    );
   }
 
   /** Which documents version 3 consists of. */
@@ -126,12 +139,12 @@ export class OpenApiDocuments {
   }
 }
 
-/** The documents are JSON; the protobuf form that kubectl before 1.27 insists on is not served. */
-function requireJson(accept: string | undefined): void {
-  if (accept === undefined || accept === '') return;
-  const speaks = mediaRanges(accept).some(
-    ({ type }) => type === 'application/json' || type === '*/*' || type === 'application/*',
-  );
-  if (speaks) return;
-  throw failure(406, 'NotAcceptable', 'OpenAPI documents are served as application/json only');
+/** The form to answer in. Throws 406 if none is spoken. */
+function formOf(accept: string | undefined, isV2: boolean): 'json' | 'protobuf' {
+  if (accept === undefined || accept === '') return 'json';
+  for (const { type } of mediaRanges(accept)) {
+    if (type === 'application/json' || type === '*/*' || type === 'application/*') return 'json';
+    if (isV2 && OPENAPI_PROTOBUF_ASKED.has(type)) return 'protobuf';
+  }
+  throw failure(406, 'NotAcceptable', 'OpenAPI documents are served as application/json');
 }

@@ -131,7 +131,22 @@ t.test('openapi: what kubectl looks for is there', async (t) => {
   });
   t.match(spec.required, ['containers']);
   t.equal((await server.ask('/openapi/v3/apis/nosuch/v1')).code, 404);
-  const protobuf = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
-  t.equal((await server.ask('/openapi/v2', { headers: { accept: protobuf } })).code, 406);
   t.match((await server.ask('/openapi/v2')).body, { swagger: '2.0' });
+  t.equal((await server.ask('/openapi/v2', { headers: { accept: 'text/html' } })).code, 406);
 });
+
+t.test(
+  'openapi: kubectl before 1.27 reads protobuf, and so does explain when told to',
+  async (t) => {
+    const server = await startServer(t);
+    const accept = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+    const answer = await server.ask('/openapi/v2', { headers: { accept } });
+    t.match(answer, { code: 200, headers: { 'content-type': accept.replace('@', '.') } });
+    const explain = (field: string) =>
+      server.kubectl(['explain', field, '--output=plaintext-openapiv2']);
+    const containers = await explain('deployment.spec.template.spec.containers');
+    t.match(containers.stdout, /RESOURCE: containers <\[\]Object>/, containers.stderr);
+    t.match(containers.stdout, /imagePullPolicy\s+<string>/);
+    t.match((await explain('pod.spec.nodeSelector')).stdout, /<map\[string\]string>/);
+  },
+);
