@@ -44,19 +44,20 @@ class Scheduler {
   readonly #name: string;
   readonly #snapshot = new Snapshot();
   readonly #queue = new SchedulingQueue();
-  readonly #view: ClusterView;
   #wake: (() => void) | undefined;
 
   constructor(context: ControllerContext, schedulerName: string) {
     this.#context = context;
     this.#name = schedulerName;
-    const { client } = context;
-    const snapshot = this.#snapshot;
-    this.#view = {
-      get nodeCount() {
-        return snapshot.nodeCount;
-      },
-      nodes: () => snapshot.nodes(),
+  }
+
+  /** The cluster as the decision on one pod sees it. */
+  #viewFor(info: PodInfo): ClusterView {
+    const { client } = this.#context;
+    const nodes = [...this.#snapshot.nodesFor(info)];
+    return {
+      nodeCount: nodes.length,
+      nodes: () => nodes,
       services: (namespace) => client.informer('Service').list(namespace),
       namespaceLabels: (name) => client.informer('Namespace').get({ name })?.metadata.labels ?? {},
     };
@@ -173,18 +174,25 @@ class Scheduler {
   #place(info: PodInfo): void {
     // A pod whose binding was seen between taking the batch and now is no longer ours to place.
     if (this.#snapshot.isPlaced(info.uid)) return;
-    const decision = decide(info, this.#view, this.#context.random);
+    const view = this.#viewFor(info);
+    const decision = decide(info, view, this.#context.random);
     if (decision.kind === 'fits') {
       this.#snapshot.assume(info, decision.node);
       this.#inBackground(info, () => this.#bind(info, decision.node));
     } else {
-      const preemption = this.#preemption(info, decision);
+      const preemption = this.#preemption(info, view, decision);
+      // Made way for, the pod must not find its room taken by a lesser one that came first.
+      if (preemption.kind === 'evict') this.#snapshot.reserve(info, preemption.node);
       this.#queue.wait(info.uid, this.#context.clock.monotonicMs());
       this.#inBackground(info, () => this.#refuse(info, decision, preemption));
     }
   }
 
-  #preemption(info: PodInfo, decision: Decision & { kind: 'unschedulable' }): Preemption {
+  #preemption(
+    info: PodInfo,
+    view: ClusterView,
+    decision: Decision & { kind: 'unschedulable' },
+  ): Preemption {
     const nominated = info.pod.status?.nominatedNodeName;
     const node = nominated === undefined ? undefined : this.#snapshot.node(nominated);
     const leaving = [...(node?.pods.values() ?? [])].some(
@@ -194,7 +202,8 @@ class Scheduler {
       const message = ' preemption: not eligible due to a terminating pod on the nominated node.';
       return { kind: 'none', message };
     }
-    return decidePreemption(info, this.#view, decision.candidates);
+    this.#snapshot.release(info.uid);
+    return decidePreemption(info, view, decision.candidates);
   }
 
   async #bind(info: PodInfo, node: string): Promise<void> {

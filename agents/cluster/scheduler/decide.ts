@@ -14,7 +14,7 @@ import {
   nodeUnschedulable,
   taintToleration,
 } from './plugins/node-filters.ts';
-import { interPodAffinity } from './plugins/pod-affinity.ts';
+import { interPodAffinity, interPodAffinityScore } from './plugins/pod-affinity.ts';
 import { nodePorts, nodeResourcesFit } from './plugins/resource-filters.ts';
 import {
   balancedAllocation,
@@ -54,6 +54,7 @@ export const SCORES: readonly ScorePlugin[] = [
   balancedAllocation,
   selectorSpread,
   topologySpreadScore,
+  interPodAffinityScore,
   taintPreference,
   nodeAffinityPreference,
   imageLocality,

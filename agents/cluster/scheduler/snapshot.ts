@@ -15,6 +15,7 @@ type Placed = { readonly info: PodInfo; readonly node: string; readonly assumed:
 export class Snapshot {
   readonly #nodes = new Map<string, NodeInfo>();
   readonly #placed = new Map<string, Placed>();
+  readonly #reserved = new Map<string, { readonly info: PodInfo; readonly node: string }>();
 
   /** Nodes in a stable order. */
   nodes(): IterableIterator<NodeInfo> {
@@ -58,12 +59,39 @@ export class Snapshot {
   /** Counts `info` on `node` until the binding is seen or `forget` is called. */
   assume(info: PodInfo, node: string): void {
     invariant(!this.#placed.has(info.uid), 'a pod is assumed once', { pod: info.key, node });
+    this.#reserved.delete(info.uid);
     this.#put({ info, node, assumed: true });
   }
 
   /** Takes an assumption back. A binding that was seen meanwhile stays. */
   forget(uid: string): void {
     if (this.#placed.get(uid)?.assumed) this.#take(uid);
+  }
+
+  /** Keeps room on `node` for a pod that others are making way for, until it is placed or released. */
+  reserve(info: PodInfo, node: string): void {
+    this.#reserved.set(info.uid, { info, node });
+  }
+
+  release(uid: string): void {
+    this.#reserved.delete(uid);
+  }
+
+  /** The nodes as `info` must see them: room reserved for pods no less important than it is taken. */
+  *nodesFor(info: PodInfo): IterableIterator<NodeInfo> {
+    const others = [...this.#reserved.values()].filter(
+      (held) => held.info.uid !== info.uid && held.info.priority >= info.priority,
+    );
+    for (const node of this.#nodes.values()) {
+      const held = others.filter((other) => other.node === node.name);
+      if (held.length === 0) {
+        yield node;
+        continue;
+      }
+      const crowded = node.clone();
+      for (const other of held) crowded.add(other.info);
+      yield crowded;
+    }
   }
 
   isPlaced(uid: string): boolean {
@@ -76,6 +104,7 @@ export class Snapshot {
   }
 
   #take(uid: string): void {
+    this.#reserved.delete(uid);
     const placed = this.#placed.get(uid);
     if (!placed) return;
     this.#placed.delete(uid);

@@ -7,6 +7,7 @@
 import { matchesLabelSelector } from '../../../../src/resources/labels.ts';
 import type { Pod, PodAffinityTerm } from '../../kinds.ts';
 import type { NodeInfo } from '../node-info.ts';
+import type { ScorePlugin } from '../plugin.ts';
 import { type ClusterView, type FilterPlugin, PASSES, refuse, refuseForNow } from '../plugin.ts';
 import type { PodInfo } from '../requests.ts';
 
@@ -38,6 +39,42 @@ export const interPodAffinity: FilterPlugin = {
       }
       return PASSES;
     };
+  },
+};
+
+/**
+ * Preferred affinity counts for, preferred anti-affinity against, each matching pod in the node's domain. Raw scores may be
+ * negative, so they are shifted to start at zero before they are scaled.
+ */
+export const interPodAffinityScore: ScorePlugin = {
+  name: 'InterPodAffinity',
+  weight: 2,
+  scale: 'highest',
+  begin(info, cluster, candidates) {
+    const { podAffinity, podAntiAffinity } = info.pod.spec.affinity ?? {};
+    const wanted = podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+    const avoided = podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+    if (wanted.length + avoided.length === 0) return undefined;
+    const weighted = [
+      ...wanted.map(({ weight, podAffinityTerm }) => ({ weight, term: podAffinityTerm })),
+      ...avoided.map(({ weight, podAffinityTerm }) => ({ weight: -weight, term: podAffinityTerm })),
+    ].flatMap(({ weight, term }) =>
+      compile(info.pod, [term], cluster).map((compiled) => ({ weight, term: compiled })),
+    );
+    const byPair = new Map<string, number>();
+    forEachPod(cluster, (other, node) => {
+      for (const { weight, term } of weighted) {
+        const value = node.labels[term.topologyKey];
+        if (value === undefined || !term.matches(other.pod)) continue;
+        const pair = `${term.topologyKey}=${value}`;
+        byPair.set(pair, (byPair.get(pair) ?? 0) + weight);
+      }
+    });
+    const keys = [...new Set(weighted.map(({ term }) => term.topologyKey))];
+    const raw = (node: NodeInfo) =>
+      keys.reduce((sum, key) => sum + (byPair.get(`${key}=${node.labels[key]}`) ?? 0), 0);
+    const lowest = Math.min(...candidates.map(raw));
+    return (node) => raw(node) - lowest;
   },
 };
 

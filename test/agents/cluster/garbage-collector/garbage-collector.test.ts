@@ -117,6 +117,21 @@ t.test('garbage collector: a foreground owner spares what another owner still ha
   t.equal(shared?.metadata.deletionTimestamp, undefined);
 });
 
+t.test('garbage collector: a dependent that leaves its owner holds it up no more', async (t) => {
+  const { cluster } = await start(t);
+  await configMap(cluster, 'a');
+  await configMap(cluster, 'stuck', { name: 'a', blocks: true });
+  const key = { namespace: 'default', name: 'stuck' };
+  const held = { metadata: { finalizers: ['example.com/hold'] } };
+  await cluster.client.patch('ConfigMap', key, { type: 'merge', body: held });
+  await remove(cluster, 'a', { propagationPolicy: 'Foreground' });
+  await cluster.pass(1000);
+  t.equal(left(cluster), 'a stuck', 'it waits for what blocks it');
+  const free = { metadata: { ownerReferences: null } };
+  await cluster.client.patch('ConfigMap', key, { type: 'merge', body: free });
+  await cluster.until('a is gone', () => left(cluster) === 'stuck', 200);
+});
+
 t.test(
   'garbage collector: an owner that never existed, or is another by now, is no owner',
   async (t) => {
@@ -128,6 +143,7 @@ t.test(
     await remove(cluster, 'owner');
     await configMap(cluster, 'owner');
     await cluster.until('gone', () => left(cluster) === 'owner');
+    t.equal(left(cluster), 'owner', 'the namesake stays');
   },
 );
 

@@ -268,6 +268,20 @@ const CHOICES: readonly {
     node: 'b',
   },
   {
+    name: 'a node apart from pods it would rather avoid',
+    incoming: pod('p', {
+      affinity: {
+        podAntiAffinity: {
+          preferredDuringSchedulingIgnoredDuringExecution: [
+            { weight: 100, podAffinityTerm: term('noisy') },
+          ],
+        },
+      },
+    }),
+    world: { nodes: [node('a'), node('b')], pods: [on('a', pod('q', {}, { app: 'noisy' }))] },
+    node: 'b',
+  },
+  {
     name: 'the node that has its image',
     incoming: pod('p', { containers: [{ name: 'c', image: 'big' }] }),
     world: { nodes: [node('a'), withImage(node('b'), 'big:latest'), node('c')] },

@@ -100,6 +100,34 @@ t.test('scheduler: a pod of higher priority takes the place of a lesser one', as
   );
 });
 
+t.test('scheduler: room that was made for a pod is not taken by a lesser one', async (t) => {
+  const { cluster, fakes } = await start(t, node('a', { cpu: '2' }));
+  fakes.stopMs = 2000;
+  await cluster.client.create('Pod', podAsking('first', { cpu: '1' }));
+  await cluster.client.create('Pod', podAsking('second', { cpu: '1' }));
+  await cluster.until('both are bound', () => bound(cluster).length === 2);
+  const priorityClassName = 'system-cluster-critical';
+  await cluster.client.create('Pod', podAsking('important', { cpu: '2' }, { priorityClassName }));
+  await cluster.until('they make way', () => {
+    return bound(cluster).every(({ metadata }) => metadata.deletionTimestamp !== undefined);
+  });
+  await cluster.client.create('Pod', podAsking('late', { cpu: '1' }));
+  await cluster.client.delete(
+    'Pod',
+    { namespace: 'default', name: 'first' },
+    { gracePeriodSeconds: 0 },
+  );
+  await cluster.pass(500);
+  t.same(
+    bound(cluster).map(({ metadata }) => metadata.name),
+    ['second'],
+    'the free half stays free',
+  );
+  await cluster.until('the important pod is bound', () => {
+    return bound(cluster).some(({ metadata }) => metadata.name === 'important');
+  });
+});
+
 t.test('scheduler: of two leaders only the newer binds, and no pod twice', async (t) => {
   const { cluster } = await start(t, node('a'), node('b'), node('c'));
   await cluster.lead('scheduler');
