@@ -16,7 +16,7 @@ export type TestDockerd = {
   readonly directory: string;
   /** Imports an image that holds busybox under the given applets. */
   importBusybox(name: string): Promise<void>;
-  /** Kills the daemon alone, as a crash would, and starts it again. */
+  /** Stops the daemon, which ends its containers, and starts it again. */
   restart(): Promise<void>;
   /** Ends everything the daemon started and removes every trace. */
   stop(): Promise<void>;
@@ -61,7 +61,7 @@ export async function startDockerd(): Promise<TestDockerd> {
     docker: daemon.docker,
     importBusybox: (name) => daemon.importBusybox(name),
     restart: async () => {
-      await daemon.end('SIGKILL');
+      await daemon.end('SIGTERM');
       await daemon.start();
     },
     stop: () => daemon.remove(),

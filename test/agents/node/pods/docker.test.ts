@@ -454,18 +454,6 @@ t.test('pods: a restarted agent adopts what runs, without restarting it', async 
   await node.podUntil('adopted', 'is gone', (pod) => pod === undefined);
 });
 
-t.test('pods: they come back after the daemon was restarted', async (t) => {
-  await node.run('survivor', { containers: [sleeper], terminationGracePeriodSeconds });
-  await node.podUntil('survivor', 'is ready', isReady);
-  await dockerd.restart();
-  const back = (pod: Pod | undefined) =>
-    isReady(pod) && pod?.status?.containerStatuses?.[0]?.restartCount === 1;
-  await node.podUntil('survivor', 'runs again', back, 30_000);
-  t.equal(node.agent.runtimeProblem(), undefined);
-  await remove('survivor');
-  await node.podUntil('survivor', 'is gone', (pod) => pod === undefined);
-});
-
 t.test(
   'pods: nothing is left of deleted pods, in the runtime, the network or on disk',
   async () => {
@@ -477,3 +465,16 @@ t.test(
     await until('every address is released', 5_000, () => node.network.attached.size === 0);
   },
 );
+
+t.test('pods: they come back after the daemon was restarted', async (t) => {
+  const script = 'trap "exit 0" TERM; sleep 1000 & wait';
+  await node.run('survivor', { containers: [shell(script)], terminationGracePeriodSeconds });
+  await node.podUntil('survivor', 'is ready', isReady);
+  await dockerd.restart();
+  const back = (pod: Pod | undefined) =>
+    isReady(pod) && pod?.status?.containerStatuses?.[0]?.restartCount === 1;
+  await node.podUntil('survivor', 'runs again', back, 30_000);
+  t.equal(node.agent.runtimeProblem(), undefined);
+  await remove('survivor');
+  await node.podUntil('survivor', 'is gone', (pod) => pod === undefined);
+});
