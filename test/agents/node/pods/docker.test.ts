@@ -6,6 +6,7 @@ import { createDockerRuntime } from '../../../../agents/node/pods/runtime/docker
 import { systemMounter } from '../../../../agents/node/pods/volumes/mounter.ts';
 import { createLogger } from '../../../../src/lib/logger.ts';
 import { startDockerd, until } from '../../../support/dockerd.ts';
+import { runtimeConformance } from './runtime/conformance.ts';
 import { isReady, TestNode } from './support/cluster.ts';
 import { execIn, logsOf, shell } from './support/streams.ts';
 
@@ -37,6 +38,11 @@ async function printed(name: string, script: string, spec: Partial<Pod['spec']> 
 }
 
 const remove = (name: string) => node.client.delete('Pod', { namespace: 'default', name });
+
+t.test('the port on Docker', async (t) => {
+  t.jobs = 6;
+  await runtimeConformance(t, runtime);
+});
 
 t.test('while the daemon runs', async (t) => {
   t.jobs = 6;
