@@ -36,6 +36,9 @@ function initScript(host: HostPlan): string {
     'set -e',
     'mount --make-rprivate /',
     ...binds,
+    // No name server answers in a lab; asking the machine's would only take long to fail.
+    `echo '# a lab has no name server' > '${host.dir}/resolv.conf'`,
+    `mount --bind '${host.dir}/resolv.conf' /etc/resolv.conf`,
     // Last: hides /run/netns and the machine's Docker socket. The flag file says that all is in place.
     'mount -t tmpfs -o mode=755,size=64m tmpfs /run',
     'mkdir -p /run/lock',

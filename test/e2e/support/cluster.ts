@@ -55,7 +55,11 @@ export class TestCluster {
     const end = () => lab.labDown(name, quiet);
     await end();
     t.teardown(end);
-    process.once('SIGTERM', () => void end().finally(() => process.exit(1)));
+    // The runner's deadline is the only one: tap's default of 30 s suits no lab.
+    t.setTimeout(0);
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGALRM'] as const) {
+      process.once(signal, () => void end().finally(() => process.exit(1)));
+    }
     const kubeconfig = await lab.labUp({ name, nodes, flags, report: quiet });
     const cluster = new TestCluster(name, kubeconfig);
     await cluster.locate();

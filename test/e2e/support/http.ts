@@ -12,7 +12,7 @@ export async function httpGet(
   url: string,
 ): Promise<string> {
   if (host !== undefined)
-    return cluster.onHost(host, ['busybox', 'wget', '-q', '-T', '3', '-O-', url]);
+    return cluster.onHost(host, ['timeout', '3', 'busybox', 'wget', '-q', '-O-', url]);
   return get(url);
 }
 
