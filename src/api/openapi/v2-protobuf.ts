@@ -3,7 +3,7 @@
  * before 1.27 reads. It validates manifests and explains types with it. Extensions travel as YAML text, of which JSON is a part.
  */
 
-import { boolField, bytesField, message, type Piece, repeatedField } from '../protobuf/writer.ts';
+import { ProtoWriter } from '../protobuf/writer.ts';
 
 type Json = { readonly [key: string]: unknown };
 
@@ -17,115 +17,134 @@ export const OPENAPI_PROTOBUF_ASKED: ReadonlySet<string> = new Set([
 
 /** Encodes a version 2 document. `document` is the value that the JSON form is made of. */
 export function encodeV2(document: object): Buffer {
-  const { swagger, info, paths, definitions } = document as Json;
-  const { title, version } = record(info);
-  return message(
-    bytesField(1, text(swagger)),
-    bytesField(2, message(bytesField(1, text(title)), bytesField(2, text(version)))),
-    bytesField(8, message(namedFields(2, paths, pathItem))),
-    bytesField(9, message(namedFields(1, definitions, schema))),
-  );
+  return new V2Encoder().encode(document as Json);
 }
 
 const METHODS = { get: 2, put: 3, post: 4, delete: 5, patch: 8 } as const;
 
-function pathItem(item: Json): Piece {
-  const operations = Object.entries(METHODS).map(([method, number]) => {
-    const found = item[method];
-    return found === undefined ? undefined : bytesField(number, operation(record(found)));
-  });
-  return message(...operations, repeatedField(9, list(item['parameters']).map(parameter)));
-}
+/** One method per message; each writes the fields of its message. */
+class V2Encoder {
+  readonly #out = new ProtoWriter();
 
-function operation(operation: Json): Piece {
-  return message(
-    repeatedField(1, texts(operation['tags'])),
-    bytesField(3, text(operation['description'])),
-    repeatedField(6, texts(operation['produces'])),
-    repeatedField(7, texts(operation['consumes'])),
-    repeatedField(8, list(operation['parameters']).map(parameter)),
-    bytesField(9, message(namedFields(1, operation['responses'], response))),
-    extensions(13, operation),
-  );
-}
-
-function response(response: Json): Piece {
-  const shape = record(response['schema']);
-  const item = message(bytesField(1, schema(shape)));
-  const whole = message(bytesField(1, text(response['description'])), bytesField(2, item));
-  return message(bytesField(1, whole));
-}
-
-/** ParametersItem around Parameter around one of the kinds. */
-function parameter(parameter: Json): Piece {
-  const { name, in: where, description, required } = parameter;
-  if (where === 'body') {
-    const body = message(
-      bytesField(1, text(description)),
-      bytesField(2, text(name)),
-      bytesField(3, 'body'),
-      boolField(4, required),
-      bytesField(5, schema(record(parameter['schema']))),
-    );
-    return message(bytesField(1, message(bytesField(1, body))));
-  }
-  const inPath = where === 'path';
-  const plain = message(
-    boolField(1, required),
-    bytesField(2, text(where)),
-    bytesField(3, text(description)),
-    bytesField(4, text(name)),
-    // Parameters of the query have one field more before their type.
-    bytesField(inPath ? 5 : 6, text(parameter['type'])),
-    boolField(inPath ? 19 : 20, parameter['uniqueItems']),
-  );
-  const kind = message(bytesField(inPath ? 4 : 3, plain));
-  return message(bytesField(1, message(bytesField(2, kind))));
-}
-
-function schema(schema: Json): Piece {
-  const { additionalProperties, items, type, properties } = schema;
-  return message(
-    bytesField(1, text(schema['$ref'])),
-    bytesField(2, text(schema['format'])),
-    bytesField(4, text(schema['description'])),
-    repeatedField(19, texts(schema['required'])),
-    bytesField(21, wrapped(additionalProperties)),
-    type === undefined ? undefined : bytesField(22, message(bytesField(1, text(type)))),
-    bytesField(23, wrapped(items)),
-    properties === undefined
-      ? undefined
-      : bytesField(25, message(namedFields(1, properties, encodeSchema))),
-    extensions(31, schema),
-  );
-}
-
-const encodeSchema = schema;
-
-/** A schema as the first field of a message around it. */
-function wrapped(value: unknown): Piece | undefined {
-  return value === undefined ? undefined : message(bytesField(1, schema(record(value))));
-}
-
-function namedFields(
-  number: number,
-  values: unknown,
-  encode: (value: Json) => Piece,
-): readonly Piece[] {
-  const named = Object.entries(record(values)).map(([name, value]) =>
-    message(bytesField(1, name), bytesField(2, encode(record(value)))),
-  );
-  return repeatedField(number, named);
-}
-
-function extensions(number: number, holder: Json): readonly Piece[] {
-  const named = Object.entries(holder)
-    .filter(([name]) => name.startsWith('x-'))
-    .map(([name, value]) => {
-      const any = message(bytesField(2, `${JSON.stringify(value)}\n`));
-      return message(bytesField(1, name), bytesField(2, any));
+  encode(document: Json): Buffer {
+    const out = this.#out;
+    const info = record(document['info']);
+    out.string(1, text(document['swagger']));
+    out.nested(2, () => {
+      out.string(1, text(info['title']));
+      out.string(2, text(info['version']));
     });
-  return repeatedField(number, named);
+    out.nested(8, () => this.#named(2, document['paths'], (item) => this.#pathItem(item)));
+    out.nested(9, () => this.#named(1, document['definitions'], (one) => this.#schema(one)));
+    return out.finish();
+  }
+
+  #pathItem(item: Json): void {
+    for (const [method, number] of Object.entries(METHODS)) {
+      const found = item[method];
+      if (found !== undefined) this.#out.nested(number, () => this.#operation(record(found)));
+    }
+    this.#parameters(9, item);
+  }
+
+  #operation(operation: Json): void {
+    const out = this.#out;
+    out.strings(1, texts(operation['tags']));
+    out.string(3, text(operation['description']));
+    out.strings(6, texts(operation['produces']));
+    out.strings(7, texts(operation['consumes']));
+    this.#parameters(8, operation);
+    out.nested(9, () =>
+      this.#named(1, operation['responses'], (response) => this.#response(response)),
+    );
+    this.#extensions(13, operation);
+  }
+
+  /** ResponseValue around Response around SchemaItem. */
+  #response(response: Json): void {
+    const out = this.#out;
+    out.nested(1, () => {
+      out.string(1, text(response['description']));
+      out.nested(2, () => this.#wrapped(1, response['schema']));
+    });
+  }
+
+  /** ParametersItem around Parameter around one of the kinds. */
+  #parameters(number: number, holder: Json): void {
+    const out = this.#out;
+    for (const parameter of list(holder['parameters'])) {
+      out.nested(number, () => out.nested(1, () => this.#parameter(parameter)));
+    }
+  }
+
+  #parameter(parameter: Json): void {
+    const out = this.#out;
+    const { name, in: where, description, required } = parameter;
+    if (where === 'body') {
+      out.nested(1, () => {
+        out.string(1, text(description));
+        out.string(2, text(name));
+        out.string(3, 'body');
+        out.bool(4, required === true);
+        this.#wrapped(5, parameter['schema']);
+      });
+      return;
+    }
+    const inPath = where === 'path';
+    const write = () => {
+      out.bool(1, required === true);
+      out.string(2, text(where));
+      out.string(3, text(description));
+      out.string(4, text(name));
+      // Parameters of the query have one field more before their type.
+      out.string(inPath ? 5 : 6, text(parameter['type']));
+      out.bool(inPath ? 19 : 20, parameter['uniqueItems'] === true);
+    };
+    out.nested(2, () => out.nested(inPath ? 4 : 3, write));
+  }
+
+  #schema(schema: Json): void {
+    const out = this.#out;
+    const { additionalProperties, items, type, properties } = schema;
+    out.string(1, text(schema['$ref']));
+    out.string(2, text(schema['format']));
+    out.string(4, text(schema['description']));
+    out.strings(19, texts(schema['required']));
+    if (additionalProperties !== undefined) {
+      out.nested(21, () => this.#wrapped(1, additionalProperties));
+    }
+    if (type !== undefined) out.nested(22, () => out.string(1, text(type)));
+    if (items !== undefined) out.nested(23, () => this.#wrapped(1, items));
+    if (properties !== undefined) {
+      out.nested(25, () => this.#named(1, properties, (one) => this.#schema(one)));
+    }
+    this.#extensions(31, schema);
+  }
+
+  #wrapped(number: number, schema: unknown): void {
+    this.#out.nested(number, () => this.#schema(record(schema)));
+  }
+
+  #named(number: number, values: unknown, write: (value: Json) => void): void {
+    const out = this.#out;
+    for (const [name, value] of Object.entries(record(values))) {
+      out.nested(number, () => {
+        out.string(1, name);
+        out.nested(2, () => write(record(value)));
+      });
+    }
+  }
+
+  #extensions(number: number, holder: Json): void {
+    const out = this.#out;
+    for (const [name, value] of Object.entries(holder)) {
+      if (!name.startsWith('x-')) continue;
+      out.nested(number, () => {
+        out.string(1, name);
+        out.nested(2, () => out.string(2, `${JSON.stringify(value)}\n`));
+      });
+    }
+  }
 }
 
 function record(value: unknown): Json {
@@ -141,5 +160,5 @@ function texts(value: unknown): readonly string[] {
 }
 
 function text(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
+  return typeof value === 'string' ? value : undefined;
 }

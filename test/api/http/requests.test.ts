@@ -64,6 +64,9 @@ t.test('http: bodies may be YAML, and must be what they say', async (t) => {
     code: 400,
     body: { reason: 'BadRequest', message: /must be of type ConfigMap.*json parse error/ },
   });
+  for (const value of ['[]', 'null', '"text"', '7']) {
+    t.match(await post(value, 'application/json'), { code: 400 }, value);
+  }
   t.match(await post('a: [', 'application/yaml'), { code: 400, body: { reason: 'BadRequest' } });
   t.match(await post('x', 'text/plain'), { code: 415, body: { reason: 'UnsupportedMediaType' } });
   t.match(await post('not protobuf', 'application/vnd.kubernetes.protobuf'), { code: 400 });
@@ -170,6 +173,25 @@ t.test('http: lists are whole, paged, and never stale', async (t) => {
   const deleted = await server.ask(`${CM}?labelSelector=pick`, { method: 'DELETE' });
   t.match(deleted, { code: 200, body: { kind: 'ConfigMapList', items: [{}] } });
   t.same(names(await server.ask(CM)), ['a', 'b', 'c', 'd']);
+});
+
+t.test('http: a list overtaken by a write is not remembered as the state after it', async (t) => {
+  let late: (() => Promise<unknown>) | undefined;
+  const server = await startServer(t, {
+    wrap: (verbs) => ({
+      ...verbs,
+      async list(...args) {
+        const answer = await verbs.list(...args);
+        await late?.();
+        late = undefined;
+        return answer;
+      },
+    }),
+  });
+  await server.createNamespace();
+  late = () => server.create(CM, { metadata: { name: 'late' } });
+  t.equal((await server.ask(CM)).body.items.length, 0, 'the list was taken before');
+  t.equal((await server.ask(CM)).body.items.length, 1, 'and the next one is not that list');
 });
 
 t.test('http: a list too large to build at once is streamed whole', async (t) => {

@@ -1,12 +1,15 @@
 /** The pure parts of the HTTP layer, case by case. */
 
+import { EventEmitter } from 'node:events';
 import t from 'tap';
+import { drained } from '../../../src/api/http/drain.ts';
 import { duplicateKeys } from '../../../src/api/http/duplicate-keys.ts';
 import { bodyFormatOf, negotiate, patchTypeOf } from '../../../src/api/http/negotiate.ts';
 import { parsePath } from '../../../src/api/http/path.ts';
 import { deleteOptions, listOptions, Query, watchOptions } from '../../../src/api/http/query.ts';
 import { addWarnings } from '../../../src/api/http/respond.ts';
 import { ApiError } from '../../../src/api/status.ts';
+import { VirtualClock } from '../../../src/lib/clock.ts';
 
 /** The status code that `action` fails with. */
 function codeOf(action: () => unknown): number {
@@ -135,4 +138,24 @@ t.test('warnings: one header each, safe to send', async (t) => {
   t.equal(headers[3], '299 - "two lines"');
   t.equal(Buffer.from(headers[5] ?? '', 'latin1').toString(), '299 - "naïve"');
   t.equal(headers.length, 6, 'the same warning is sent once');
+});
+
+t.test('drain: waits for the client, within limits', async (t) => {
+  const clock = new VirtualClock();
+  const stream = new EventEmitter();
+  const first = drained(stream, clock);
+  stream.emit('drain');
+  await first;
+  const gone = drained(stream, clock);
+  stream.emit('close');
+  await t.rejects(gone, { code: 'stream-closed' });
+  const slow = drained(stream, clock, 1000);
+  clock.advance(1000);
+  await t.rejects(slow, { code: 'deadline-exceeded' });
+  t.equal(
+    stream.listenerCount('drain') + stream.listenerCount('close'),
+    0,
+    'nothing is left behind',
+  );
+  t.equal(clock.msToNext(), undefined);
 });
