@@ -79,6 +79,7 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Longer than Go's 90 s, so that the client closes first and never sends into a closing connection. */
 const KEEP_ALIVE_MS = 180_000;
 const TCP_KEEP_ALIVE_MS = 15_000;
+const UPGRADES = /^(websocket|spdy\/3\.1)$/i;
 const GRACE_MS = 2_000;
 
 /** Builds the server; call listen() to start it. */
@@ -103,6 +104,8 @@ export function createApiServer(
     keepAlive: true,
     keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
     noDelay: true,
+    // Other upgrades (h2c) are offers that may be ignored; taking them would lose the request's body.
+    shouldUpgradeCallback: (request) => UPGRADES.test(request.headers.upgrade ?? ''),
   });
   server.maxConnections = connectionsMax;
   const sockets = new Set<Duplex>();

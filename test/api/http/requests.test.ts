@@ -288,6 +288,14 @@ t.test('http: more requests than the limit are told to come back', async (t) => 
   t.equal((await server.ask('/api')).code, 200, 'places are given back');
 });
 
+t.test('http: an offer to upgrade to something else is ignored', async (t) => {
+  const server = await startServer(t);
+  await server.createNamespace();
+  const headers = { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c' };
+  const body = { metadata: { name: 'a' } };
+  t.equal((await server.ask(CM, { method: 'POST', body, headers })).code, 201);
+});
+
 t.test('http: the parser answers nonsense, and oversized heads, in words', async (t) => {
   const server = await startServer(t);
   const answer = await server.ask('/api', { headers: { 'x-large': 'y'.repeat(70_000) } });
