@@ -23,7 +23,7 @@ import {
   type NodeView,
   podsToMarkNotReady,
 } from './decide.ts';
-import type { NodeLifecycleMessage } from './protocol.ts';
+import type { NodeHeartbeat, NodeLifecycleMessage } from './protocol.ts';
 import { HeartbeatTracker, type TrackerOptions, type Verdict } from './tracker.ts';
 
 export type NodeLifecycleOptions = TrackerOptions & {
@@ -106,11 +106,11 @@ class NodeLifecycle {
     this.stopped = this.#reconciler.stopped;
   }
 
-  hear(heartbeat: NodeLifecycleMessage & { kind: 'heartbeat' }): void {
+  hear(heartbeat: NodeHeartbeat): void {
     this.#tracker.hear(heartbeat, this.#context.clock.monotonicMs());
     // A node that returns is taken back at once, not at the next tick.
     if (this.#verdicts.get(heartbeat.node) === 'silent') this.#judge(heartbeat.node);
-    else if (this.#isUnknown(heartbeat.node)) this.#reconciler.add(heartbeat.node);
+    else if (this.#saysNews(heartbeat)) this.#reconciler.add(heartbeat.node);
   }
 
   lookAround(): void {
@@ -126,9 +126,13 @@ class NodeLifecycle {
     this.#reconciler.add(node);
   }
 
-  #isUnknown(name: string): boolean {
+  /** True when the node's object says otherwise than its heartbeat. Costs no write: most beats bring no news. */
+  #saysNews({ node: name, ready }: NodeHeartbeat): boolean {
     const node = this.#context.client.informer('Node').get({ name });
-    return node?.status?.conditions?.some(({ status }) => status === 'Unknown') ?? false;
+    const present = node?.status?.conditions?.find(({ type }) => type === 'Ready');
+    if (present === undefined) return false;
+    const { status = 'True', message } = ready ?? {};
+    return present.status !== status || (message !== undefined && present.message !== message);
   }
 
   async #reconcile(name: string): Promise<ReconcileResult> {

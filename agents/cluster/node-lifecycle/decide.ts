@@ -74,10 +74,16 @@ function nextCondition(condition: NodeCondition, view: NodeView, nowMs: number):
   if (view.silent) {
     return condition.status === 'Unknown' ? condition : changed(condition, unknown(), nowMs);
   }
-  // Only what silence did is undone, and only on the node's own word.
-  if (condition.status !== 'Unknown' || !view.speaking) return condition;
-  const said = condition.type === 'Ready' ? (view.reported ?? healthy) : healthy;
-  return changed(condition, said, nowMs);
+  // Grace after an election is no sign of life: only the node's own word counts.
+  if (!view.speaking) return condition;
+  if (condition.type === 'Ready') {
+    // Once registered, a node tells its readiness by heartbeat; its agent does not write this condition.
+    const said = view.reported ?? healthy;
+    const same = condition.status === said.status && condition.message === said.message;
+    const settled = said === healthy && condition.status === 'True';
+    return same || settled ? condition : changed(condition, said, nowMs);
+  }
+  return condition.status === 'Unknown' ? changed(condition, healthy, nowMs) : condition;
 }
 
 function unknown() {
@@ -89,7 +95,9 @@ function changed(
   news: { readonly status: string; readonly reason: string; readonly message: string },
   nowMs: number,
 ): NodeCondition {
-  return { ...condition, ...news, lastTransitionTime: isoSeconds(nowMs) };
+  const { lastTransitionTime } = condition;
+  const since = condition.status === news.status ? lastTransitionTime : undefined;
+  return { ...condition, ...news, lastTransitionTime: since ?? isoSeconds(nowMs) };
 }
 
 /** The taints that follow from `conditions`, or undefined when the node has just these. */

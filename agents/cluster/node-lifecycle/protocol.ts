@@ -22,7 +22,7 @@ export type NodeHeartbeat = {
   readonly peersHeard: readonly string[];
   /** One-minute load average, shown to people only. */
   readonly load: number;
-  /** Default: ready. */
+  /** Becomes the Node's Ready condition. Default: ready. */
   readonly ready?: ReportedReadiness;
 };
 

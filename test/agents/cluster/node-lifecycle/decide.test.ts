@@ -83,6 +83,16 @@ t.test(
     const reported = { status: 'False', reason: 'RuntimeDown', message: 'no docker' } as const;
     t.match(decideConditions(silent, { ...SPEAKING, reported }, NOW), [reported, {}, {}]);
     t.equal(decideConditions(before, SPEAKING, NOW), undefined, 'nothing to do for a healthy node');
+    const complaining = { ...SPEAKING, reported };
+    const broken = decideConditions(before, complaining, NOW) ?? [];
+    t.match(broken[0], { type: 'Ready', ...reported }, 'the node complains');
+    const brokenNode = { ...before, status: { ...before.status, conditions: broken } };
+    t.equal(decideConditions(brokenNode, complaining, NOW), undefined, 'once');
+    t.match(
+      decideConditions(brokenNode, SPEAKING, NOW),
+      [{ status: 'True' }, {}, {}],
+      'it is well again',
+    );
   },
 );
 

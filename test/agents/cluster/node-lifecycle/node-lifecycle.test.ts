@@ -11,6 +11,7 @@ const NAMES = ['n1', 'n2', 'n3'];
 /** Nodes that send heartbeats to whoever leads, and hear each other. */
 class Hearts {
   readonly silent = new Set<string>();
+  readonly complaints = new Map<string, string>();
   leader: ActorRef<NodeHeartbeat> | undefined;
   readonly #cluster: TestCluster;
   #timer: Timer | undefined;
@@ -24,6 +25,12 @@ class Hearts {
     this.#timer?.cancel();
   }
 
+  #complaint(name: string): Pick<NodeHeartbeat, 'ready'> {
+    const message = this.complaints.get(name);
+    if (message === undefined) return {};
+    return { ready: { status: 'False', reason: 'KubeletNotReady', message } };
+  }
+
   #beat(): void {
     const alive = NAMES.filter((name) => !this.silent.has(name));
     for (const name of alive) {
@@ -33,6 +40,7 @@ class Hearts {
         sentAtMonotonic: this.#cluster.clock.monotonicMs(),
         peersHeard: alive.filter((peer) => peer !== name),
         load: 0,
+        ...this.#complaint(name),
       };
       this.leader?.tell(heartbeat);
     }
@@ -113,6 +121,21 @@ t.test(
     await cluster.until('untainted', () => taintKeys(cluster, 'n2').length === 0, 100);
   },
 );
+
+t.test('node lifecycle: what a node says of itself becomes its condition', async (t) => {
+  const { cluster, hearts } = await start(t);
+  await cluster.pass(1000);
+  hearts.complaints.set('n1', 'no docker');
+  await cluster.until('not ready', () => readiness(cluster, 'n1') === 'False', 600);
+  await cluster.until('tainted', () => taintKeys(cluster, 'n1').length === 2, 50);
+  t.equal(taintKeys(cluster, 'n1')[0], 'node.kubernetes.io/not-ready');
+  const revision = cluster.store.revision();
+  await cluster.pass(3000);
+  t.ok(cluster.store.revision() - revision <= 1, 'a lasting complaint is written once');
+  hearts.complaints.delete('n1');
+  await cluster.until('ready', () => readiness(cluster, 'n1') === 'True', 600);
+  await cluster.until('untainted', () => taintKeys(cluster, 'n1').length === 0, 50);
+});
 
 t.test('node lifecycle: a short silence costs nothing', async (t) => {
   const { cluster, hearts } = await start(t);
