@@ -8,17 +8,17 @@ import type { PeerId } from './types.ts';
 /** What the choice looks at. */
 export type Choosable = {
   readonly peer: PeerId;
-  readonly up: boolean;
+  readonly usable: boolean;
   readonly dialledByUs: boolean;
   /** The dialling side's count of its dials. */
   readonly sequence: number;
 };
 
-/** The link to use, or undefined when none is up. */
+/** The link to use, or undefined when none can be. */
 export function chooseLink<L extends Choosable>(links: readonly L[], self: PeerId): L | undefined {
   let best: L | undefined;
   for (const link of links) {
-    if (link.up && (best === undefined || isBetter(link, best, self))) best = link;
+    if (link.usable && (best === undefined || isBetter(link, best, self))) best = link;
   }
   return best;
 }

@@ -36,7 +36,7 @@ export type MeshLimits = {
   readonly connectionsPerSecond: number;
   /** Between two heartbeats on every connection. Default 500 ms. */
   readonly heartbeatMs: number;
-  /** A peer not heard for this long is dead. Default 1500 ms. */
+  /** A peer not heard for this long, counted in heartbeats, is dead. Default 1500 ms. */
   readonly silenceMs: number;
   /** A new connection must exchange greetings within this. Default 3 s. */
   readonly greetingMs: number;

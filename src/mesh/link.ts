@@ -5,6 +5,9 @@
  *
  *   greeting --hello both ways--> up --close, silence, abort--> down
  *       \---------- deadline, refusal, close ------------------^
+ *
+ * Two nodes that dial each other get two links and keep one. The other is left in peace: a side that
+ * has nothing of its own under way on it, and will start nothing, says so; when both have, it closes.
  */
 
 import type { Connection, Stream } from '@libp2p/interface';
@@ -40,6 +43,7 @@ export type LinkOptions = {
 };
 
 const HEARTBEAT = new Uint8Array(0);
+const LEAVE = encode('leave');
 const CONTROL_FRAME_BYTES_MAX = 64 * 1024;
 const ADDRESSES_MAX = 32;
 
@@ -49,11 +53,13 @@ export class Link {
   readonly dialledByUs: boolean;
   /** Settles when the greeting is complete, or rejects with peer-unreachable. */
   readonly ready: Promise<void>;
-  /** When bytes from the peer last arrived, on any stream. */
-  lastHeardMs: number;
+  /** True once bytes from the peer arrived, on any stream, since this was last set to false. */
+  heard = true;
+  /** Heartbeats in a row that found nothing heard. */
+  silentBeats = 0;
   /** When this link became surplus to another one with the same peer. */
   surplusSinceMs: number | undefined;
-  /** Streams open on this link besides control and requests. */
+  /** Streams we opened on this link, besides control and requests. */
   streams = 0;
 
   readonly #options: LinkOptions;
@@ -62,13 +68,14 @@ export class Link {
   #state: 'greeting' | 'up' | 'down' = 'greeting';
   #control: FramedStream | undefined;
   #remote: Greeting | undefined;
+  #leftByUs = false;
+  #leftByPeer = false;
   #rpc: RpcClient | Promise<RpcClient> | undefined;
 
   constructor(connection: Connection, options: LinkOptions) {
     this.peer = connection.remotePeer.toString();
     this.connection = connection;
     this.dialledByUs = connection.direction === 'outbound';
-    this.lastHeardMs = options.clock.monotonicMs();
     this.#options = options;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     promise.catch(() => {});
@@ -84,6 +91,16 @@ export class Link {
 
   get up(): boolean {
     return this.#state === 'up';
+  }
+
+  /** True while we may start something on this link. */
+  get usable(): boolean {
+    return this.#state === 'up' && !this.#leftByUs;
+  }
+
+  /** True when neither side has anything under way here nor will start anything. */
+  get left(): boolean {
+    return this.#leftByUs && this.#leftByPeer;
   }
 
   get remote(): Greeting | undefined {
@@ -116,7 +133,7 @@ export class Link {
       protocol: stream.protocol,
       frameBytesMax,
       limits: this.#options.limits,
-      onTraffic: this.#heard,
+      onTraffic: this.#onTraffic,
     });
   }
 
@@ -145,11 +162,21 @@ export class Link {
     return this.#openRpc().then((client) => client.request(method, body, options));
   }
 
+  /** Says that we live, and counts whether the peer did. */
   heartbeat(): void {
     if (this.#state !== 'up') return;
+    this.silentBeats = this.heard ? 0 : this.silentBeats + 1;
+    this.heard = false;
     this.#control?.send(HEARTBEAT).catch(() => {
       // A control stream that cannot send is closing; its reading loop takes the link down.
     });
+  }
+
+  /** Says that we start nothing more here, if nothing of ours is under way. For surplus links. */
+  leave(): void {
+    if (!this.usable || this.streams > 0 || this.outstanding > 0) return;
+    this.#leftByUs = true;
+    this.#control?.send(LEAVE).catch(() => {});
   }
 
   /** Cuts the connection at once. */
@@ -159,8 +186,8 @@ export class Link {
     this.connection.abort(new SkeinError('peer-unreachable', reason));
   }
 
-  readonly #heard = (): void => {
-    this.lastHeardMs = this.#options.clock.monotonicMs();
+  readonly #onTraffic = (): void => {
+    this.heard = true;
   };
 
   async #openControl(): Promise<void> {
@@ -181,7 +208,9 @@ export class Link {
   async #readControl(control: FramedStream): Promise<void> {
     try {
       for await (const frame of control.frames) {
-        if (frame.byteLength > 0 && this.#state === 'greeting') this.#greeted(decode(frame));
+        if (frame.byteLength === HEARTBEAT.byteLength) continue;
+        if (this.#state === 'greeting') this.#greeted(decode(frame));
+        else if (decode(frame) === 'leave') this.#leftByPeer = true;
       }
       this.close('the peer ended the connection');
     } catch (error) {

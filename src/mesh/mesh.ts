@@ -146,7 +146,7 @@ class Libp2pMesh implements JoinableMesh {
     if (this.#protocols.has(protocol)) throw new Error(`${protocol} has a handler already`);
     const { frameBytesMax = this.#limits.frameBytesMax } = options;
     this.#register(protocol, (stream, link) => {
-      void this.#hand(track(link, link.frame(stream, frameBytesMax)), handler);
+      void this.#hand(link.frame(stream, frameBytesMax), handler);
     }).catch((error: unknown) => this.#log.error({ protocol, error }, 'cannot serve a protocol'));
   }
 
@@ -162,7 +162,7 @@ class Libp2pMesh implements JoinableMesh {
       async (signal) => {
         const { table } = this.#running();
         const link = await table.connect(peer, { ...options, signal });
-        return track(link, await link.open(protocol, frameBytesMax, signal));
+        return await openTracked(link, protocol, frameBytesMax, signal);
       },
       { ...options, clock, what },
     );
@@ -360,12 +360,23 @@ class Libp2pMesh implements JoinableMesh {
   }
 }
 
-/** Counts the stream on its link, so that a surplus link lives until its streams are done. */
-function track(link: Link, stream: FramedStream): FramedStream {
+/** Opens a stream and counts it on its link from before to its end: a link in use is never left. */
+async function openTracked(
+  link: Link,
+  protocol: string,
+  frameBytesMax: number,
+  signal: AbortSignal,
+): Promise<FramedStream> {
   link.streams++;
-  stream.closed.addEventListener('abort', () => link.streams--, { once: true });
-  if (stream.closed.aborted) link.streams--;
-  return stream;
+  try {
+    const stream = await link.open(protocol, frameBytesMax, signal);
+    if (stream.closed.aborted) link.streams--;
+    else stream.closed.addEventListener('abort', () => link.streams--, { once: true });
+    return stream;
+  } catch (error) {
+    link.streams--;
+    throw error;
+  }
 }
 
 function stopped(): SkeinError {

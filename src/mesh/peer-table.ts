@@ -50,13 +50,11 @@ export class PeerTable {
   readonly #entries = new Map<PeerId, Entry>();
   readonly #listeners = new Set<(event: PeerEvent) => void>();
   #dials = 0;
-  #lastTickMs: number;
   #ticker: Timer | undefined;
   #stopped = false;
 
   constructor(options: PeerTableOptions) {
     this.#options = options;
-    this.#lastTickMs = options.clock.monotonicMs();
     this.#scheduleTick();
   }
 
@@ -295,30 +293,26 @@ export class PeerTable {
     });
   }
 
+  /**
+   * Silence is counted in our own beats, not in time: a stall of this process, after which all that the
+   * peers sent meanwhile is still unread, is one beat.
+   */
   #tick(): void {
     const { clock, limits } = this.#options;
     const nowMs = clock.monotonicMs();
-    // After a stall of our own, what the peers sent meanwhile has not been read yet: hear them first.
-    const stalled = nowMs - this.#lastTickMs > 2 * limits.heartbeatMs;
-    this.#lastTickMs = nowMs;
+    const silentBeatsMax = Math.max(1, Math.ceil(limits.silenceMs / limits.heartbeatMs));
     for (const entry of this.#entries.values()) {
       for (const link of [...entry.links]) {
-        if (!link.up) continue;
-        if (stalled) link.lastHeardMs = Math.max(link.lastHeardMs, nowMs - limits.heartbeatMs);
-        if (nowMs - link.lastHeardMs > limits.silenceMs) link.close('the peer fell silent');
-        else if (isOver(link, nowMs, limits)) link.close('another connection took over');
-        else link.heartbeat();
+        link.heartbeat();
+        if (link.silentBeats >= silentBeatsMax) link.close('the peer fell silent');
+        else if (link.surplusSinceMs !== undefined) {
+          link.leave();
+          const late = nowMs - link.surplusSinceMs > limits.surplusStayMs;
+          if (link.left || late) link.close('another connection took over');
+        }
       }
     }
   }
-}
-
-/** A surplus link goes when it carries nothing any more, or its time is over. */
-function isOver(link: Link, nowMs: number, limits: MeshLimits): boolean {
-  if (link.surplusSinceMs === undefined) return false;
-  const stayMs = nowMs - link.surplusSinceMs;
-  if (stayMs < limits.heartbeatMs) return false;
-  return stayMs > limits.surplusStayMs || (link.streams === 0 && link.outstanding === 0);
 }
 
 function unreachable(peer: PeerId, reason: string, cause?: unknown): SkeinError {
