@@ -4,6 +4,7 @@
  */
 
 import type { Entry, LogIndex, Term } from '../../raft/types.ts';
+import type { Clock } from '../lib/clock.ts';
 import { invariant } from '../lib/invariant.ts';
 import type { CommittedEntry, StateMachine } from './types.ts';
 
@@ -27,6 +28,7 @@ export type ApplierEvents = {
 /** Applies what it is given. */
 export class Applier {
   readonly #machine: StateMachine;
+  readonly #clock: Clock;
   readonly #events: ApplierEvents;
   readonly #pageEntriesMax: number;
   readonly #sliceMs: number;
@@ -37,12 +39,13 @@ export class Applier {
   #onIdle: (() => void)[] = [];
 
   constructor(
-    machine: StateMachine,
+    components: { readonly machine: StateMachine; readonly clock: Clock },
     applied: LogIndex,
     events: ApplierEvents,
     options: ApplierOptions = {},
   ) {
-    this.#machine = machine;
+    this.#machine = components.machine;
+    this.#clock = components.clock;
     this.#applied = applied;
     this.#events = events;
     this.#pageEntriesMax = options.pageEntriesMax ?? 256;
@@ -80,11 +83,11 @@ export class Applier {
   #run(): void {
     if (this.#held) return;
     this.#running = true;
-    const startMs = performance.now();
+    const startMs = this.#clock.monotonicMs();
     try {
       while (this.#queue.length > 0) {
         this.#applyPage();
-        if (performance.now() - startMs < this.#sliceMs) continue;
+        if (this.#clock.monotonicMs() - startMs < this.#sliceMs) continue;
         if (this.#queue.length === 0) break;
         setImmediate(() => this.#run());
         return;

@@ -21,6 +21,7 @@ import { Forwarder, PROPOSE_METHOD, serveProposals } from './forwarding.ts';
 import { Leadership } from './leadership.ts';
 import type { MembershipOptions } from './membership.ts';
 import { recoverState } from './open-state.ts';
+import { ProposalRouter } from './proposal-router.ts';
 import type { ProposalsOptions } from './proposals.ts';
 import { type LocalOutcome, Proposals } from './proposals.ts';
 import { ReadBarrier } from './read-barrier.ts';
@@ -29,6 +30,7 @@ import { SnapshotTransfer } from './snapshot-transfer.ts';
 import type { SnapshotterOptions } from './snapshotter.ts';
 import { Snapshotter } from './snapshotter.ts';
 import type { Storage } from './storage.ts';
+import { Succession } from './succession.ts';
 import { Ticker } from './ticker.ts';
 import type { TransportOptions } from './transport.ts';
 import { Transport } from './transport.ts';
@@ -80,16 +82,9 @@ export type ConsensusOptions = {
 /** The request method that answers a member's status. */
 export const STATUS_METHOD = 'consensus.status';
 
-const DEADLINE_MS = 5_000;
+const READ_DEADLINE_MS = 5_000;
 /** Ticks between two looks at the membership. */
 const AUTOPILOT_TICKS = 10;
-/** A refused proposal is tried again after this long, or when the leader changes. */
-const REFUSED_PAUSE_MS = 25;
-/** After the leader's connection broke: how long to wait before an election, at random up to this. */
-const SUCCESSION_MS = 120;
-/** Elections to try in quick succession before the ordinary timeout takes over. */
-const SUCCESSION_ATTEMPTS = 4;
-
 /**
  * Opens the storage, restores the state machine, and takes part in the group. Rejects with data-damaged if the storage
  * cannot be trusted.
@@ -128,6 +123,8 @@ class Member implements Consensus {
   readonly #snapshotter: Snapshotter;
   readonly #proposals: Proposals;
   readonly #forwarder: Forwarder;
+  readonly #router: ProposalRouter;
+  readonly #succession: Succession;
   readonly #barrier: ReadBarrier;
   readonly #leadership: Leadership;
   readonly #autopilot: Autopilot;
@@ -196,6 +193,20 @@ class Member implements Consensus {
     const append = (data: readonly Uint8Array[]) => this.#append(data);
     this.#proposals = new Proposals(append, clock, options.proposals);
     this.#forwarder = new Forwarder(mesh);
+    this.#router = new ProposalRouter({
+      self: mesh.self,
+      clock,
+      leadership: this.#leadership,
+      proposals: this.#proposals,
+      forwarder: this.#forwarder,
+    });
+    this.#succession = new Succession({
+      clock,
+      random: components.random,
+      vacant: () =>
+        this.#status.leader === undefined && this.#status.confState.voters.includes(this.nodeId),
+      campaign: () => this.#whileRunning((core) => core.campaign()),
+    });
     this.#barrier = new ReadBarrier({
       clock,
       request: (id) => this.#engine.running && this.#engine.use((core) => core.readIndex(id)),
@@ -235,38 +246,12 @@ class Member implements Consensus {
     }
   }
 
-  async propose(data: Uint8Array, options: ProposeOptions = {}): Promise<ProposeResult> {
-    const { clock } = this.#components;
-    const { deadlineMs = DEADLINE_MS, signal } = options;
-    this.#proposals.requireFit(data);
-    const endMs = clock.monotonicMs() + deadlineMs;
-    let reason = 'no leader was found in time';
-    let code: 'no-leader' | undefined = 'no-leader';
-    for (;;) {
-      if (signal?.aborted) return { kind: 'dropped', reason: 'withdrawn before it was sent' };
-      const remainingMs = endMs - clock.monotonicMs();
-      if (remainingMs <= 0) return { kind: 'dropped', reason, ...(code && { code }) };
-      if (this.#stopped) return { kind: 'dropped', reason: 'the node is stopping' };
-      const leader = this.#leadership.leader;
-      if (leader === undefined) {
-        await this.#pause(remainingMs, signal);
-        continue;
-      }
-      const outcome = await withdrawable(
-        leader === this.nodeId
-          ? this.#proposals.propose(data, remainingMs)
-          : this.#forwarder.propose(data, remainingMs),
-        signal,
-      );
-      if (outcome.kind !== 'refused') return outcome;
-      reason = outcome.reason;
-      code = undefined;
-      await this.#pause(Math.min(REFUSED_PAUSE_MS, endMs - clock.monotonicMs()), signal);
-    }
+  propose(data: Uint8Array, options: ProposeOptions = {}): Promise<ProposeResult> {
+    return this.#router.propose(data, options);
   }
 
   async readBarrier(options: { deadlineMs?: number; signal?: AbortSignal } = {}): Promise<void> {
-    const { deadlineMs = DEADLINE_MS, signal } = options;
+    const { deadlineMs = READ_DEADLINE_MS, signal } = options;
     if (signal?.aborted) throw abortError(signal);
     if (this.#stopped) throw new SkeinError('aborted', 'the node is stopping');
     const waiting = this.#barrier.wait(deadlineMs);
@@ -315,6 +300,8 @@ class Member implements Consensus {
   #shut(): void {
     this.#stopped = true;
     this.#ticker.stop();
+    this.#succession.stop();
+    this.#router.stop();
     this.#forgetPeers();
     this.#transport.stop();
     this.#transfer.stop();
@@ -411,26 +398,11 @@ class Member implements Consensus {
 
   #onPeer(event: PeerEvent): void {
     if (event.kind === 'connected') this.#transport.connected(event.peer);
-    else if (event.peer === this.#leadership.leader) this.#succeed(event.peer);
-  }
-
-  /**
-   * The leader's connection broke: its process is gone, or the link is. A pre-vote tells the two apart, as voters that
-   * still hear the leader refuse it; so asking early disturbs nobody.
-   */
-  #succeed(leader: NodeId): void {
-    const { clock, random, logger } = this.#components;
-    logger.warn({ leader }, 'the connection to the leader is lost');
-    this.#whileRunning((core) => core.forgetLeader());
-    if (!this.#status.confState.voters.includes(this.nodeId)) return;
-    const attempt = (left: number) => {
-      clock.after(random.float() * SUCCESSION_MS + 5, () => {
-        if (this.#stopped || this.#status.leader !== undefined || left === 0) return;
-        this.#whileRunning((core) => core.campaign());
-        attempt(left - 1);
-      });
-    };
-    attempt(SUCCESSION_ATTEMPTS);
+    else if (event.peer === this.#leadership.leader) {
+      this.#components.logger.warn({ leader: event.peer }, 'the connection to the leader is lost');
+      this.#whileRunning((core) => core.forgetLeader());
+      this.#succession.begin();
+    }
   }
 
   async #serveProposals(body: unknown): Promise<readonly LocalOutcome[]> {
@@ -440,22 +412,6 @@ class Member implements Consensus {
     const outcomes = await serveProposals(body, this.#proposals);
     if (outcomes === undefined) throw new SkeinError('config-invalid', 'malformed proposals');
     return outcomes;
-  }
-
-  /** Until the leader changes, but no longer than `delayMs`. */
-  async #pause(delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const { clock } = this.#components;
-    await new Promise<void>((resolve) => {
-      const wake = () => {
-        timer.cancel();
-        withdraw();
-        signal?.removeEventListener('abort', wake);
-        resolve();
-      };
-      const timer = clock.after(Math.max(0, delayMs), wake);
-      const withdraw = this.#leadership.onNextLeader(wake);
-      signal?.addEventListener('abort', wake, { once: true });
-    });
   }
 
   #onFatal(error: unknown): void {
@@ -472,17 +428,4 @@ class Member implements Consensus {
       });
     onFatal(error);
   }
-}
-
-/** A caller that withdraws does not learn what becomes of its proposal. */
-function withdrawable(
-  outcome: Promise<LocalOutcome>,
-  signal: AbortSignal | undefined,
-): Promise<LocalOutcome> {
-  if (signal === undefined) return outcome;
-  return new Promise((resolve, reject) => {
-    const onAbort = () => resolve({ kind: 'unknown', reason: 'withdrawn while in flight' });
-    signal.addEventListener('abort', onAbort, { once: true });
-    outcome.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

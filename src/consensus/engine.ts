@@ -70,7 +70,7 @@ export class Engine {
     this.#clock = components.clock;
     this.#events = events;
     this.#applier = new Applier(
-      components.machine,
+      components,
       applied,
       {
         onApplied: (entry, result) => events.onApplied(entry, result),

@@ -12,6 +12,7 @@ import { type Logger, silentLogger } from '../lib/logger.ts';
 import { type CommandResult, decodeCommand } from './commands.ts';
 import { History, type HistoryOptions } from './history.ts';
 import { resourcePrefixOf } from './keys.ts';
+import { listFormer } from './list-former.ts';
 import { RevisionWaiters } from './revision-waiters.ts';
 import { Sessions } from './sessions.ts';
 import { readSnapshot, type StateImage, snapshotSource } from './snapshot.ts';
@@ -211,26 +212,12 @@ export class StoreState implements StateMachine, StoreReader {
   #listAt(prefix: string, atRevision: Revision, options: ListOptions): ListResult {
     const oldest = this.#history.oldest;
     if (atRevision < oldest) return { kind: 'too-old', oldest };
-    const { after = '', limit = Number.POSITIVE_INFINITY } = options;
     const former = this.#history.overlay(atRevision, prefix);
-    const gone = [...former.values()]
-      .filter((object) => object !== undefined && object.key > after)
-      .sort((left, right) => compare(left?.key ?? '', right?.key ?? ''));
-    const items: StoredObject[] = [];
-    let remaining = 0;
-    const take = (object: StoredObject) => {
-      if (items.length < limit) items.push(object);
-      else remaining++;
+    return {
+      kind: 'listed',
+      revision: atRevision,
+      ...listFormer(this.#objects, former, prefix, options),
     };
-    let next = 0;
-    for (const object of this.#objects.values(prefix, after)) {
-      for (let old = gone[next]; old !== undefined && old.key <= object.key; old = gone[++next]) {
-        take(old);
-      }
-      if (!former.has(object.key)) take(object);
-    }
-    for (const old of gone.slice(next)) if (old !== undefined) take(old);
-    return { kind: 'listed', items, revision: atRevision, remaining };
   }
 
   /**
@@ -266,8 +253,4 @@ function holds(check: Check, found: StoredObject | undefined): boolean {
     default:
       return found?.revision === check.revision;
   }
-}
-
-function compare(left: string, right: string): number {
-  return left < right ? -1 : left > right ? 1 : 0;
 }

@@ -72,5 +72,5 @@ async function start(mesh: JoinableMesh, directory: string, bootstrap: boolean) 
 
 async function write(store: Store, name: string, value: unknown): Promise<string> {
   const operations = [put(`/test/things//${name}`, { value })];
-  return (await store.transact({ checks: [], operations })).kind;
+  return (await store.transact({ checks: [], operations }, { deadlineMs: 60_000 })).kind;
 }

@@ -149,6 +149,39 @@ t.test('state: two replicas agree byte for byte, one of them by way of a snapsho
   );
 });
 
+t.test('state: pages of the past are the lists that were', async (t) => {
+  fc.assert(
+    fc.property(
+      fc.array(transaction, { minLength: 1, maxLength: 30 }),
+      fc.nat(30),
+      fc.integer({ min: 1, max: 5 }),
+      (transactions, at, limit) => {
+        const log = new Log();
+        const lists: string[][] = [[]];
+        const shown = (list: ReturnType<StoreState['list']>) =>
+          list.kind === 'listed' ? list.items.map((item) => item.bytes.toString()) : ['too old'];
+        for (const [position, body] of transactions.entries()) {
+          log.apply(command({ sequence: position + 1, transaction: body } as never));
+          lists[log.state.revision()] = shown(log.state.list('/x/'));
+        }
+        const atRevision = (at % lists.length) as Revision;
+        const expected = lists[atRevision] ?? [];
+        const pages: string[] = [];
+        for (let after: string | undefined; ; ) {
+          const page = log.state.list('/x/', { atRevision, limit, ...(after && { after }) });
+          pages.push(...shown(page));
+          if (page.kind !== 'listed' || pages.length + page.remaining !== expected.length)
+            return false;
+          if (page.remaining === 0) return pages.join() === expected.join();
+          after = page.items.at(-1)?.key;
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+  t.pass();
+});
+
 t.test('state: a snapshot shows its own moment while later entries apply', async (t) => {
   const log = new Log();
   for (let at = 1; at <= 2000; at++) {
