@@ -6,7 +6,7 @@ import { backoffMs } from '../../../src/lib/backoff.ts';
 import { messageOf } from '../../../src/lib/errors.ts';
 import { bounded } from './deadlines.ts';
 import type { PodServices } from './deps.ts';
-import type { Pod, PodStatus } from './kinds.ts';
+import type { Pod, PodCondition, PodStatus } from './kinds.ts';
 import type { PodMessage, WriteOutcome } from './protocol.ts';
 import type { PodRecord } from './record.ts';
 import { statusOf } from './status.ts';
@@ -24,6 +24,7 @@ export class StatusSync {
   readonly #context: Context;
   #shown: PodStatus | undefined;
   #writing = false;
+  #observedMeanwhile: PodCondition[] | undefined;
   #failures = 0;
 
   constructor(services: PodServices, context: Context, shown: PodStatus | undefined) {
@@ -32,15 +33,16 @@ export class StatusSync {
     this.#shown = shown;
   }
 
-  /** Takes over conditions that others wrote; our own view of our own fields stays. */
+  /**
+   * The API shows these conditions now. Others may have changed even ours (a node that fell silent has
+   * its pods marked not ready): taking them as shown makes the next comparison write ours again. While a
+   * write of ours is under way, what is observed counts for when it has ended: its own effect is observed
+   * before its answer comes.
+   */
   observe(pod: Pod): void {
-    const ours = new Set((this.#shown?.conditions ?? []).map(({ type }) => type));
-    const others = (pod.status?.conditions ?? []).filter(({ type }) => !ours.has(type));
-    if (others.length === 0) return;
-    this.#shown = {
-      ...this.#shown,
-      conditions: [...(this.#shown?.conditions ?? []), ...others],
-    };
+    const conditions = pod.status?.conditions ?? [];
+    if (this.#writing) this.#observedMeanwhile = conditions;
+    else this.#shown = { ...this.#shown, conditions };
   }
 
   /** The record may have changed: plans a write if the status differs from what is shown. */
@@ -69,6 +71,8 @@ export class StatusSync {
   /** A write ended: remembers what is shown, or tries again later. */
   written(status: PodStatus, outcome: WriteOutcome): void {
     this.#writing = false;
+    const meanwhile = this.#observedMeanwhile;
+    this.#observedMeanwhile = undefined;
     if (outcome === 'failed') {
       const waitMs = backoffMs(this.#failures++, this.#context.random, RETRY);
       this.#context.startTimer('status', waitMs, { kind: 'write-status' });
@@ -76,6 +80,7 @@ export class StatusSync {
     }
     this.#failures = 0;
     this.#shown = merged(this.#shown, status);
+    if (meanwhile) this.#shown = { ...this.#shown, conditions: meanwhile };
   }
 
   /** Writes the final status and deletes the object, trying until both are done or the signal fires. */
