@@ -3,7 +3,9 @@
 import type { Clock } from '../lib/clock.ts';
 import { messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { Registry } from '../lib/metrics.ts';
 import type { Random } from '../lib/random.ts';
+import { registerActorMetrics } from './actor-metrics.ts';
 import { type AskFailure, Asks } from './asks.ts';
 import { type AnyCell, Cell, type CellHost, checkName } from './cell.ts';
 import { DeadLetters } from './dead-letters.ts';
@@ -31,6 +33,8 @@ export type ActorSystemComponents = {
   readonly logger: Logger;
   /** The way to other nodes (the mesh). Without it, actors of other nodes are unreachable. */
   readonly remote?: RemotePort;
+  /** Where the actors' metrics go. Default: nowhere. */
+  readonly metrics?: Registry;
 };
 
 export type ActorSystemOptions = {
@@ -67,7 +71,11 @@ class System implements ActorSystem, CellHost, LocalSystem {
     this.random = components.random;
     this.log = components.logger;
     this.#asks = new Asks(components.clock);
-    const { remote } = components;
+    const { remote, metrics } = components;
+    if (metrics !== undefined) {
+      const total = () => this.#deadLetters.total;
+      registerActorMetrics(metrics, () => ({ tree: this.tree(), deadLetters: total() }));
+    }
     if (remote !== undefined) this.#remote = new Remote(remote, this, this.log, options.outbox);
   }
 

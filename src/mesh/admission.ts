@@ -79,6 +79,11 @@ export class Admission {
     this.#strangers.set(connection, timer);
   }
 
+  /** Connections of strangers. */
+  get strangers(): number {
+    return this.#strangers.size;
+  }
+
   isStranger(connection: Connection): boolean {
     return this.#strangers.has(connection);
   }

@@ -8,6 +8,7 @@ import { abortError, withDeadline } from '../lib/async.ts';
 import type { Clock } from '../lib/clock.ts';
 import { SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { Registry } from '../lib/metrics.ts';
 import type { Random } from '../lib/random.ts';
 import { Admission } from './admission.ts';
 import { decode, encode } from './codec.ts';
@@ -17,6 +18,7 @@ import { type Identity, loadIdentity, parseIdentity } from './identity.ts';
 import { createHost } from './libp2p-host.ts';
 import { MESH_LIMITS, type MeshLimits } from './limits.ts';
 import { CONTROL_PROTOCOL, type Link, RPC_PROTOCOL } from './link.ts';
+import { type MeshFacts, registerMeshMetrics } from './mesh-metrics.ts';
 import { PeerTable } from './peer-table.ts';
 import { serveRequests } from './rpc-server.ts';
 import { toOperational } from './rpc-wire.ts';
@@ -36,6 +38,8 @@ export type MeshComponents = {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly random: Random;
+  /** Where the mesh's metrics go. Default: nowhere. */
+  readonly metrics?: Registry;
 };
 
 export type MeshOptions = {
@@ -123,6 +127,7 @@ class Libp2pMesh implements JoinableMesh {
       log: this.#log,
       limits: this.#limits,
       incarnation: randomBytes(8).toString('hex'),
+      metrics: registerMeshMetrics(this.#components.metrics, () => this.#facts()),
       onActive: (peer, link, previous) => this.#onActive(peer, link, previous),
     });
     this.#started = { host, table };
@@ -283,6 +288,17 @@ class Libp2pMesh implements JoinableMesh {
         retryable: true,
       });
     }
+  }
+
+  #facts(): MeshFacts {
+    const started = this.#started;
+    return {
+      members: started?.table.peers().length ?? 0,
+      connected: started?.table.peers().filter((peer) => peer.connected).length ?? 0,
+      connections: started?.host.getConnections().length ?? 0,
+      strangers: this.#admission.strangers,
+      requestsOutstanding: started?.table.outstanding ?? 0,
+    };
   }
 
   #running(): { readonly host: Libp2p; readonly table: PeerTable } {

@@ -14,6 +14,7 @@ import type { Random } from '../lib/random.ts';
 import { chooseLink } from './choose-link.ts';
 import type { MeshLimits } from './limits.ts';
 import { type Greeting, Link } from './link.ts';
+import type { MeshMetrics } from './mesh-metrics.ts';
 import type { PeerEvent, PeerId, PeerInfo, RequestOptions } from './types.ts';
 
 export type PeerTableOptions = {
@@ -25,6 +26,7 @@ export type PeerTableOptions = {
   readonly limits: MeshLimits;
   /** Tells this start of the process from every other. */
   readonly incarnation: string;
+  readonly metrics: MeshMetrics;
   /** The link in use with a peer changed; undefined when none is left. */
   readonly onActive: (peer: PeerId, link: Link | undefined, previous: Link | undefined) => void;
 };
@@ -138,6 +140,14 @@ export class PeerTable {
     }));
   }
 
+  /** Requests of ours that wait for an answer. */
+  get outstanding(): number {
+    let sum = 0;
+    for (const { links } of this.#entries.values())
+      for (const link of links) sum += link.outstanding;
+    return sum;
+  }
+
   onPeer(listener: (event: PeerEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -221,6 +231,7 @@ export class PeerTable {
       if (entry.active !== undefined) return;
       const reason = cause instanceof Error ? cause.message : String(cause);
       entry.lastFailure = unreachable(entry.peer, reason, cause);
+      this.#options.metrics.dialFailed();
       entry.nextDialMs = clock.monotonicMs() + limits.redialInitialMs;
       log.debug({ peer: entry.peer, attempt: entry.attempt, reason }, 'a dial failed');
       throw entry.lastFailure;
@@ -276,6 +287,7 @@ export class PeerTable {
 
   #emit(event: PeerEvent): void {
     this.#options.log.debug(event, `peer ${event.kind}`);
+    if (event.kind === 'disconnected') this.#options.metrics.peerLost();
     for (const listener of [...this.#listeners]) {
       try {
         listener(event);
