@@ -117,7 +117,7 @@ export type LabUpOptions = {
 };
 
 /** Flags that suit a lab: hosts die on purpose, and nobody wants to wait five minutes to see the consequences. */
-const LAB_FLAGS = ['--default-toleration-seconds=5', '--log-level=info'];
+const LAB_FLAGS = ['--default-toleration-seconds=2', '--log-level=info'];
 
 /** Brings a lab up, or completes one that is partly up. Returns the kubeconfig's path. */
 export async function labUp(options: LabUpOptions): Promise<string> {
