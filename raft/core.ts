@@ -86,6 +86,11 @@ export type Core = {
   transferTarget: NodeId | undefined;
   /** We were told to take over, and will once the committed membership change is applied. */
   takeOverDue: boolean;
+  /**
+   * The index of our own removal, applied while leading: we lead on, without counting ourselves, until
+   * a quorum of those who remain knows that it is committed.
+   */
+  leavingIndex: LogIndex | undefined;
   /** Peers may have something to be sent: looked at when the next batch is made. */
   replicationDue: boolean;
   readonly reads: ReadBook;
@@ -129,6 +134,7 @@ export function createCore(options: RaftOptions, initial: InitialState): Core {
     uncommittedBytes: 0,
     transferTarget: undefined,
     takeOverDue: false,
+    leavingIndex: undefined,
     replicationDue: false,
     reads: { held: [], forming: [], rounds: [], context: 0, count: 0 },
     messages: [],

@@ -106,11 +106,27 @@ function response(
   term: Term,
   reject: boolean,
 ): VoteResponse {
-  return { type, from: core.id, to, term, reject };
+  const answer: VoteResponse = { type, from: core.id, to, term, reject };
+  const { commit, tail } = core.log;
+  const commitTerm = tail.termAt(commit);
+  return reject && commitTerm !== undefined ? { ...answer, commit, commitTerm } : answer;
+}
+
+/**
+ * A refusal may tell a candidate of a commit it does not know of. 1. A leader commits a member's removal,
+ * and dies; the removed member alone knows. 2. The others still need its vote. 3. It refuses, its log
+ * being longer, and does not campaign, being no voter: without this, nobody could ever win.
+ */
+export function learnCommit(core: Core, { commit, commitTerm }: VoteResponse): void {
+  if (commit === undefined || commitTerm === undefined || commit <= core.log.commit) return;
+  if (!core.log.tail.matches(commit, commitTerm)) return;
+  core.log.commitTo(commit);
+  core.settings.trace?.('commit-by-refusal', { commit });
 }
 
 /** Takes an answer to the poll that is running; answers to another one are ignored. */
 export function handleVoteResponse(core: Core, answer: VoteResponse): void {
+  learnCommit(core, answer);
   const preVote = core.role === 'pre-candidate';
   if (answer.type !== (preVote ? 'pre-vote-response' : 'vote-response')) return;
   // A pre-vote is granted for the next term; one that names ours is left over from an earlier poll.

@@ -141,7 +141,7 @@ export class RaftLog {
   /** True if `nextToApply` would hand out something. */
   hasToApply(bytesMax: number): boolean {
     const room = this.#applyingBytes < bytesMax || this.#handed === this.#applied;
-    return room && this.#handed < Math.min(this.#commit, this.#stable) && !this.restoring;
+    return room && this.#handed < Math.min(this.#commit, this.#stable);
   }
 
   /**

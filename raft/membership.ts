@@ -9,13 +9,13 @@ import type { Core } from './core.ts';
 import { newProgress } from './core.ts';
 import { adoptConfig } from './follower.ts';
 import { broken } from './invariant.ts';
+import { beginLeaving } from './leaving.ts';
 import { accepted, appendOwn, whyNot } from './proposals.ts';
 import { isVoter } from './quorum.ts';
 import { confirmReads } from './read-index.ts';
 import { maybeCommit, nudge } from './replication.ts';
-import { becomeFollower } from './roles.ts';
 import { abortTransfer } from './transfer.ts';
-import type { ConfChange, ConfState, NodeId, ProposeOutcome } from './types.ts';
+import type { ConfChange, ConfState, ProposeOutcome } from './types.ts';
 
 const leaveJointChange: ConfChange = { steps: [], context: new Uint8Array(0) };
 
@@ -66,13 +66,6 @@ export function maybeLeaveJoint(core: Core): void {
 /** Makes the leader's view of its peers follow the configuration. */
 function followConfig(core: Core): void {
   const { confState } = core;
-  if (!isVoter(confState, core.id)) {
-    // It led until its own removal was committed, without counting itself (4.2.2). Whoever has the
-    // whole log need not wait for an election timeout.
-    nameSuccessor(core);
-    becomeFollower(core, core.term, undefined);
-    return;
-  }
   const members = membersOf(confState);
   for (const node of core.peers.keys()) if (!members.has(node)) core.peers.delete(node);
   for (const node of members) {
@@ -94,11 +87,5 @@ function followConfig(core: Core): void {
   // A smaller quorum may have what a larger one had not.
   maybeCommit(core);
   confirmReads(core);
-}
-
-function nameSuccessor(core: Core): void {
-  const { id: from, term, confState, log } = core;
-  const upToDate = (node: NodeId): boolean => core.peers.get(node)?.match === log.lastIndex;
-  const to = confState.voters.find(upToDate);
-  if (to !== undefined) core.messages.push({ type: 'timeout-now', from, to, term });
+  if (!isVoter(confState, core.id) && core.leavingIndex === undefined) beginLeaving(core);
 }

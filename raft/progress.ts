@@ -35,6 +35,11 @@ export class Progress {
   learner: boolean;
   /** The newest read round the peer confirmed. */
   readAck = 0;
+  /** The context and the commit index of the last heartbeat. */
+  heartbeatContext = 0;
+  heartbeatCommit = 0 as LogIndex;
+  /** The commit index that the peer is known to know. */
+  knownCommit = 0 as LogIndex;
   /** An append is due even if it carries no entry: to probe, or to find out that some were lost. */
   nudged = false;
   /** Probing: one append is out. Replicating: the window is full. */

@@ -31,6 +31,9 @@ export function whyNot(core: Core): ProposeOutcome | undefined {
   if (core.transferTarget !== undefined) {
     return { kind: 'dropped', reason: 'leadership is being handed over' };
   }
+  if (core.leavingIndex !== undefined) {
+    return { kind: 'dropped', reason: 'this leader has been removed' };
+  }
   return undefined;
 }
 

@@ -86,10 +86,12 @@ function maybeSendSnapshot(core: Core, progress: Progress): boolean {
 
 /** One heartbeat to everybody. The commit index is capped at what the peer is known to have. */
 export function broadcastHeartbeat(core: Core, readContext: number): void {
-  for (const { node, match } of core.peers.values()) {
-    const commit = Math.min(match, core.log.commit) as LogIndex;
+  for (const progress of core.peers.values()) {
+    const commit = Math.min(progress.match, core.log.commit) as LogIndex;
     const { id: from, term } = core;
-    core.messages.push({ type: 'heartbeat', from, to: node, term, commit, readContext });
+    core.messages.push({ type: 'heartbeat', from, to: progress.node, term, commit, readContext });
+    progress.heartbeatContext = readContext;
+    progress.heartbeatCommit = commit;
   }
 }
 
@@ -168,8 +170,10 @@ function acknowledged(core: Core, progress: Progress, index: LogIndex): void {
 }
 
 /** A peer answered a heartbeat: it is alive, and an append may have been lost. */
-export function noteHeartbeatResponse(core: Core, progress: Progress): void {
+export function noteHeartbeatResponse(core: Core, progress: Progress, readContext: number): void {
   progress.recentlyActive = true;
+  if (readContext > 0 && readContext === progress.heartbeatContext)
+    progress.knownCommit = progress.heartbeatCommit;
   progress.release();
   if (progress.match < core.log.lastIndex || progress.state === 'probe') nudge(core, progress);
   else if (progress.wantsCommit(core.log.commit)) core.replicationDue = true;

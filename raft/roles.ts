@@ -70,6 +70,7 @@ function enterTerm(core: Core, term: Term): void {
   core.uncommittedBytes = 0;
   core.transferTarget = undefined;
   core.takeOverDue = false;
+  core.leavingIndex = undefined;
   core.replicationDue = false;
   dropReads(core);
 }

@@ -4,7 +4,13 @@
  */
 
 import type { Core } from './core.ts';
-import { answerVoteRequest, handleVoteResponse, inLease, refuseOldPreVote } from './election.ts';
+import {
+  answerVoteRequest,
+  handleVoteResponse,
+  inLease,
+  learnCommit,
+  refuseOldPreVote,
+} from './election.ts';
 import {
   correctOldLeader,
   handleAppend,
@@ -13,6 +19,7 @@ import {
   hearLeader,
 } from './follower.ts';
 import { broken, unreachable } from './invariant.ts';
+import { maybeLeave } from './leaving.ts';
 import { confirmReads, maybeAddRead } from './read-index.ts';
 import { handleAppendResponse, noteHeartbeatResponse } from './replication.ts';
 import { becomeFollower } from './roles.ts';
@@ -83,6 +90,9 @@ function answerOld(core: Core, message: Message): void {
     correctOldLeader(core, message.from);
   } else if (message.type === 'pre-vote') {
     refuseOldPreVote(core, message);
+  } else if (message.type === 'vote-response' || message.type === 'pre-vote-response') {
+    // What is committed stays so in every later term.
+    learnCommit(core, message);
   }
 }
 
@@ -147,8 +157,10 @@ function handleHeartbeatResponse(
 ): void {
   const progress = core.peers.get(message.from);
   if (core.role !== 'leader' || progress === undefined) return;
-  noteHeartbeatResponse(core, progress);
-  if (message.readContext <= progress.readAck) return;
-  progress.readAck = message.readContext;
+  const { readContext } = message;
+  noteHeartbeatResponse(core, progress, readContext);
+  if (readContext <= progress.readAck) return;
+  progress.readAck = readContext;
   confirmReads(core);
+  maybeLeave(core);
 }

@@ -2,6 +2,7 @@
 
 import type { Core } from './core.ts';
 import { maybeCampaign } from './election.ts';
+import { announceLeaving, leave } from './leaving.ts';
 import { isSoleVoter, isVoter } from './quorum.ts';
 import { pendingReadContext } from './read-index.ts';
 import { broadcastHeartbeat, quorumIsActive } from './replication.ts';
@@ -37,8 +38,13 @@ function tickLeader(core: Core): void {
       return;
     }
     abortTransfer(core, 'it took an election timeout');
+    if (core.leavingIndex !== undefined) {
+      leave(core);
+      return;
+    }
   }
   if (core.heartbeatElapsed < core.settings.heartbeatTicks) return;
   core.heartbeatElapsed = 0;
-  broadcastHeartbeat(core, pendingReadContext(core));
+  if (core.leavingIndex !== undefined) announceLeaving(core);
+  else broadcastHeartbeat(core, pendingReadContext(core));
 }

@@ -73,7 +73,17 @@ export type Message = Envelope &
         /** True when a leader handed over on purpose: leases do not stand in the way. */
         readonly transfer: boolean;
       }
-    | { readonly type: 'vote-response' | 'pre-vote-response'; readonly reject: boolean }
+    | {
+        readonly type: 'vote-response' | 'pre-vote-response';
+        readonly reject: boolean;
+        /**
+         * With a refusal: the refusing member's commit index and the term of the entry there. A candidate
+         * that holds that entry learns that it is committed, which may be the membership change without
+         * which it cannot win. Absent from members that do not send it.
+         */
+        readonly commit?: LogIndex;
+        readonly commitTerm?: Term;
+      }
     | {
         readonly type: 'append';
         readonly prevIndex: LogIndex;
@@ -116,7 +126,7 @@ export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
  * 4. send `messagesAfterPersist`; call `persisted(ready)`;
  * 5. apply `committed`, in order; call `applied(index)`.
  * Later batches may be taken before earlier ones are persisted or applied; both acknowledgements
- * come in order. Applying may start before step 3 has ended only for entries already durable here;
+ * come in order, and so do the messages of step 4, also those of a batch that needs no write. Applying may start before step 3 has ended only for entries already durable here;
  * the core hands out nothing else.
  */
 export type Ready = {

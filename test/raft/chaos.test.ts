@@ -211,6 +211,7 @@ class Chaos {
     for (let round = 0; round < 1000; round++) {
       let busy = false;
       for (const member of this.#cluster.members.values()) {
+        this.#apply(member);
         while (member.node.hasReady() || member.pending.length > 0) {
           busy = true;
           this.#take(member);

@@ -68,7 +68,7 @@ t.test('limits: proposals beyond the quota of uncommitted bytes are dropped', as
 });
 
 t.test('limits: what earlier leaders left uncommitted does not count', async (t) => {
-  const solo = new Solo({ terms: [1, 1, 1], uncommittedBytesMax: 20 });
+  const solo = new Solo({ terms: [1, 1, 1], uncommittedBytesMax: 23 });
   solo.lead();
   solo.node.propose([item, item]);
   solo.drain();

@@ -107,6 +107,16 @@ t.test('log: committed entries are handed out in pages', async (t) => {
   t.throws(() => log.appliedTo(asIndex(8)), RaftInvariantError);
 });
 
+t.test('log: what is committed and not durable is not handed out with what is', async (t) => {
+  const log = logOf([2, 2]);
+  log.append([entry(4, 2)]);
+  log.commitTo(asIndex(4));
+  t.same(
+    log.nextToApply(1e6).map(({ index }) => index),
+    [2, 3],
+  );
+});
+
 t.test('log: whole terms are skipped when looking for the place to agree', async (t) => {
   const log = logOf([2, 2, 4, 4, 4, 7]);
   t.same(log.tail.lastNotAbove(asIndex(6), asTerm(3)), at(3, 2));

@@ -159,11 +159,13 @@ t.test('membership: a snapshot overtakes changes that were handed out', async (t
   follower.member.take();
   follower.member.persist({ apply: false });
   follower.member.take();
-  t.equal(follower.member.pending[0]?.committed.length, 1, 'handed out, not applied yet');
+  const [handed] = follower.member.pending[0]?.committed ?? [];
+  t.equal(handed?.kind, 'config', 'handed out, not applied yet');
   const confState = { ...leader.node.status().confState, voters: ['a', 'b', 'e'], learners: [] };
   const snapshot = { index: asIndex(9), term: 1, confState };
   follower.node.step(message({ type: 'snapshot', term: 1, snapshot }));
-  follower.member.persist();
+  follower.member.persist({ apply: false });
+  if (handed !== undefined) follower.member.apply([handed]);
   follower.drain();
   t.match(follower.status, { applied: 9, confState: { voters: ['a', 'b', 'e'], learners: [] } });
 });
@@ -171,12 +173,15 @@ t.test('membership: a snapshot overtakes changes that were handed out', async (t
 t.test('membership: a snapshot carries the configuration of its index, not of today', async (t) => {
   const cluster = new Cluster(['a', 'b', 'c']);
   const leader = cluster.elect('a');
+  const first = leader.node.status().applied;
+  leader.node.propose([bytes('x')]);
+  cluster.settle();
   const before = leader.node.status().applied;
   change(leader, learn('d'));
   cluster.settle();
   t.same(leader.node.snapshotMeta(before).confState.learners, []);
   t.same(leader.node.snapshotMeta(leader.node.status().applied).confState.learners, ['d']);
-  leader.node.compact({ index: before }, before);
+  leader.node.compact({ index: first }, first);
   t.same(leader.node.snapshotMeta(before).confState.learners, []);
   t.throws(() => leader.node.snapshotMeta(asIndex(99)), /applied and retained/);
 });
@@ -194,6 +199,85 @@ t.test('membership: a joiner in a joint state learns all of it from the snapshot
   const sent = solo.step({ type: 'snapshot', term: 4, snapshot });
   t.match(sent, [{ type: 'append-response', index: 9, reject: false }]);
   t.same(solo.status.confState, confState);
+});
+
+t.test('membership: a removed leader leads on until those who remain know', async (t) => {
+  const solo = new Solo({ electionTicks: 10 });
+  solo.lead();
+  for (const from of ['b', 'c']) solo.ack(from, 2);
+  change(solo.member, remove('a'));
+  solo.drain();
+  const told = solo.ack('b', 3).filter(({ type }) => type === 'heartbeat');
+  t.match(told, [
+    { to: 'b', commit: 3 },
+    { to: 'c', commit: 2 },
+  ]);
+  t.match(solo.node.propose([bytes('x')]), { kind: 'dropped', reason: /removed/ });
+  const alive = (from: string, readContext: number) =>
+    solo.step({ type: 'heartbeat-response', from, term: 2, readContext });
+  alive('b', 1);
+  alive('c', 1);
+  t.equal(solo.status.role, 'leader', 'c could not be told yet');
+  solo.ack('c', 3);
+  alive('c', 1);
+  t.equal(solo.status.role, 'leader', 'an answer to the first heartbeat says nothing new');
+  solo.tick(1);
+  t.match(alive('c', 2), [{ type: 'timeout-now' }]);
+  t.match(solo.status, { role: 'follower', leader: undefined });
+});
+
+t.test('membership: a removed leader leads on for an election timeout at most', async (t) => {
+  const solo = new Solo({ electionTicks: 10 });
+  solo.lead();
+  for (const from of ['b', 'c']) solo.ack(from, 2);
+  change(solo.member, remove('a'));
+  solo.drain();
+  for (const from of ['b', 'c']) solo.ack(from, 3);
+  t.equal(solo.status.role, 'leader');
+  solo.tick(10);
+  t.equal(solo.status.role, 'follower');
+});
+
+t.test('membership: a refusal tells a candidate of the removal it does not know of', async (t) => {
+  // The leader a removed d and died; d alone knows, and its log is longer than anybody's.
+  const cluster = new Cluster(['a', 'b', 'c', 'd']);
+  const leader = cluster.elect('a');
+  cluster.lose = ({ from, to, type }) => from === 'a' && to === 'c' && type === 'append';
+  change(leader, remove('d'));
+  cluster.send(leader.take());
+  cluster.send(leader.persist());
+  leader.node.propose([bytes('x')]);
+  cluster.lose = ({ to }) => to !== 'd';
+  cluster.send(leader.take());
+  cluster.send(leader.persist());
+  cluster.lose = () => false;
+  const settle = (...ids: string[]): void => {
+    for (const id of ids) {
+      const member = cluster.get(id);
+      while (member.node.hasReady()) {
+        cluster.send(member.take());
+        cluster.send(member.persist());
+      }
+    }
+  };
+  const deliver = (): void => {
+    for (const message of cluster.wire.splice(0)) cluster.deliver(message);
+  };
+  deliver();
+  settle('b', 'd');
+  deliver();
+  cluster.lose = ({ to }) => to !== 'd';
+  settle('a');
+  deliver();
+  settle('d');
+  cluster.wire.length = 0;
+  t.match(cluster.get('d').node.status().confState.voters, ['a', 'b', 'c']);
+  t.match(cluster.get('b').node.status().confState.voters, ['a', 'b', 'c', 'd']);
+
+  cluster.isolate('a');
+  cluster.tick(60, ['b', 'c', 'd']);
+  t.ok(['b', 'c'].includes(cluster.leader?.id ?? ''), 'two of three remain, and one of them leads');
+  t.not(cluster.leader?.node.status().term, 2);
 });
 
 t.test('membership: votes are refused to a member whose removal is applied', async (t) => {

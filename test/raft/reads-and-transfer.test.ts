@@ -151,6 +151,21 @@ t.test('transfer: a second wish replaces the first', async (t) => {
   t.equal(cluster.leader?.id, 'c');
 });
 
+t.test('transfer: has an election timeout, from the first wish on', async (t) => {
+  const solo = new Solo({ electionTicks: 10 });
+  solo.lead();
+  const alive = () => solo.step({ type: 'heartbeat-response', from: 'b', term: 2 });
+  alive();
+  solo.tick(7);
+  solo.node.transferLeadership('c');
+  solo.tick(9);
+  t.equal(solo.status.transferTarget, 'c', 'whatever of a timeout had passed before');
+  alive();
+  solo.node.transferLeadership('c');
+  solo.tick(1);
+  t.match(solo.status, { role: 'leader', transferTarget: undefined }, 'asking again buys no time');
+});
+
 t.test('transfer: a leader that steps down forgets the hand-over', async (t) => {
   const solo = new Solo();
   solo.lead();

@@ -49,7 +49,9 @@ function describeBody(message: Message): string {
       return ` last=${message.lastIndex}/${message.lastTerm}${message.transfer ? ' transfer' : ''}`;
     case 'vote-response':
     case 'pre-vote-response':
-      return message.reject ? ' refused' : ' granted';
+      return message.reject
+        ? ` refused commit=${message.commit}/${message.commitTerm}`
+        : ' granted';
     case 'append': {
       const entries = message.entries.map(describeEntry).join(', ');
       return ` prev=${message.prevIndex}/${message.prevTerm} commit=${message.commit} [${entries}]`;
