@@ -314,6 +314,8 @@ function stateOf(state: string): RuntimeContainerState {
 
 function inspection(info: Docker.ContainerInspectInfo): ContainerInspection {
   const { State, Config } = info;
+  const startedAtMs = timeMs(State.StartedAt);
+  const finishedAtMs = timeMs(State.FinishedAt);
   return {
     id: info.Id,
     labels: Config.Labels ?? {},
@@ -325,8 +327,9 @@ function inspection(info: Docker.ContainerInspectInfo): ContainerInspection {
     imageId: info.Image,
     tty: Config.Tty ?? false,
     createdAtMs: timeMs(info.Created),
-    startedAtMs: timeMs(State.StartedAt),
-    finishedAtMs: timeMs(State.FinishedAt),
+    startedAtMs,
+    // Of a process that ends at once Docker may note the end before the start.
+    finishedAtMs: finishedAtMs === 0 ? 0 : Math.max(startedAtMs, finishedAtMs),
   };
 }
 
