@@ -2,6 +2,7 @@
 
 import { withDeadline } from '../../../src/lib/async.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
+import { timerMs } from './times.ts';
 
 export const DEADLINE_MS = {
   create: 60_000,
@@ -28,6 +29,6 @@ export function bounded<T>(
   work: (signal: AbortSignal) => Promise<T>,
   extraMs = 0,
 ): Promise<T> {
-  const deadlineMs = DEADLINE_MS[call] + extraMs;
+  const deadlineMs = timerMs(DEADLINE_MS[call] + extraMs);
   return withDeadline(work, { deadlineMs, clock, what: `the ${call} call`, signal });
 }

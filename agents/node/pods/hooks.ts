@@ -6,6 +6,7 @@ import type { PodServices } from './deps.ts';
 import { httpGet, httpTarget } from './http-get.ts';
 import type { LifecycleHandler, Pod } from './kinds.ts';
 import type { AnyContainer } from './record.ts';
+import { timerMs } from './times.ts';
 
 export type HookResult =
   | { readonly kind: 'passed' }
@@ -47,7 +48,7 @@ export async function runHook(
       return answer.kind === 'answered' ? PASSED : { kind: 'failed', message: answer.message };
     }
     if (pause) {
-      await sleep(pause.seconds * 1000, services.clock, signal);
+      await sleep(timerMs(pause.seconds * 1000), services.clock, signal);
       return PASSED;
     }
     const what = tcpSocket ? 'tcpSocket handlers' : 'handlers of this type';

@@ -53,6 +53,8 @@ const RETRY_MS = {
   config: 10_000,
   stop: 2_000,
 };
+/** Timers cannot be set for years ahead: wake now and then, and look again. */
+const WAKE_MS_MAX = 3_600_000;
 /** How often files in volumes are compared with their sources, besides when these change. */
 const REFRESH_MS = 60_000;
 
@@ -240,11 +242,16 @@ export class PodShell {
       for (const action of actions) this.#act(action);
       if (actions.length > 0) continue;
       if (wakeAtMs === undefined) this.#context.cancelTimer('wake');
-      else this.#context.startTimer('wake', Math.max(1, wakeAtMs - nowMs), { kind: 'wake' });
+      else this.#wakeAt(wakeAtMs - nowMs);
       break;
     }
     this.#probing.sync(this.#record);
     if (this.#record.lifecycle.kind !== 'gone') this.#status.changed(this.#record);
+  }
+
+  #wakeAt(delayMs: number): void {
+    const boundedMs = Math.min(WAKE_MS_MAX, Math.max(1, delayMs));
+    this.#context.startTimer('wake', boundedMs, { kind: 'wake' });
   }
 
   #act(action: Action): void {

@@ -18,6 +18,7 @@ import {
 } from './probes/thresholds.ts';
 import type { PodMessage } from './protocol.ts';
 import { type AnyContainer, containerSpec, type PodRecord } from './record.ts';
+import { timerMs } from './times.ts';
 
 /** What a result means for the container; undefined when nothing changes. */
 export type Conclusion =
@@ -121,7 +122,7 @@ export class Probing {
   #plan(next: { name: string; id: string; kind: ProbeKind; delayMs: number }): void {
     const { name, id, kind, delayMs } = next;
     const message = { kind: 'probe-due', name, id, probe: kind } as const;
-    this.#context.startTimer(`probe/${name}/${kind}`, delayMs, message);
+    this.#context.startTimer(`probe/${name}/${kind}`, timerMs(delayMs), message);
   }
 
   #end(name: string): void {

@@ -51,7 +51,9 @@ export function isUrgent(shown: PodStatus | undefined, wanted: PodStatus): boole
   const of = (status: PodStatus | undefined) => [
     status?.phase === 'Pending' ? undefined : status?.phase,
     status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True',
-    status?.containerStatuses?.map(({ restartCount, state }) => [restartCount, state?.terminated]),
+    (status?.containerStatuses ?? [])
+      .filter(({ restartCount, state }) => restartCount > 0 || state?.terminated)
+      .map(({ restartCount, state }) => [restartCount, state?.terminated]),
   ];
   return !isDeepStrictEqual(of(shown), of(wanted));
 }

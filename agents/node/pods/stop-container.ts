@@ -6,6 +6,7 @@ import { bounded } from './deadlines.ts';
 import type { PodServices } from './deps.ts';
 import { podSubject } from './events.ts';
 import { type HookTarget, runHook } from './hooks.ts';
+import { timerMs } from './times.ts';
 
 /** After a preStop hook that used the whole grace, the process still gets this long. */
 const GRACE_MS_AFTER_HOOK = 2_000;
@@ -46,7 +47,7 @@ async function preStop(
     });
   try {
     const result = await withDeadline((inner) => runHook(services, target, hook, inner), {
-      deadlineMs: graceMs,
+      deadlineMs: timerMs(graceMs),
       clock,
       what: 'the preStop hook',
       signal,

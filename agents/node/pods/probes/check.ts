@@ -6,6 +6,7 @@ import type { PodServices } from '../deps.ts';
 import { type HookTarget, podIPOf, portNumber } from '../hooks.ts';
 import { type HttpTarget, httpGet, httpTarget, urlOf } from '../http-get.ts';
 import type { HttpGetAction, Probe } from '../kinds.ts';
+import { timerMs } from '../times.ts';
 import { checkGrpc } from './grpc.ts';
 import { type CheckResult, timeoutMs } from './thresholds.ts';
 
@@ -19,7 +20,7 @@ export async function check(
   probe: Probe,
   signal: AbortSignal,
 ): Promise<CheckResult> {
-  const deadlineMs = timeoutMs(probe);
+  const deadlineMs = timerMs(timeoutMs(probe));
   try {
     return await withDeadline((inner) => perform(services, target, probe, inner), {
       deadlineMs,

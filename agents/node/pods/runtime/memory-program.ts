@@ -4,6 +4,7 @@
  */
 
 import type { Clock, Timer } from '../../../../src/lib/clock.ts';
+import { timerMs } from '../times.ts';
 
 export type ProgramListener = {
   onOutput(text: string): void;
@@ -63,7 +64,7 @@ export class MemoryProcess {
           this.#exit(Number(rest[0] ?? 0));
           return;
         case 'sleep':
-          this.#timer = this.#clock.after(Number(rest[0] ?? 0) * 1000, () => this.run());
+          this.#sleep(Number(rest[0] ?? 0) * 1000);
           return;
         case 'trap':
           this.#trapCode = Number(/exit (\d+)/.exec(rest.join(' '))?.[1] ?? 0);
@@ -87,6 +88,10 @@ export class MemoryProcess {
   end(): void {
     this.#over = true;
     this.#timer?.cancel();
+  }
+
+  #sleep(ms: number): void {
+    this.#timer = this.#clock.after(timerMs(ms), () => this.run());
   }
 
   #exit(code: number): void {

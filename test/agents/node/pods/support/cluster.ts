@@ -105,11 +105,15 @@ export class TestNode {
   }
 
   /** Ends the agent's process, as far as the world can see, and starts another on the same disk. */
-  async restartAgent(): Promise<void> {
+  async restartAgent(
+    deps: Partial<PodsAgentDeps> = {},
+    meanwhile: () => void = () => {},
+  ): Promise<void> {
     await this.agent.stop();
     await this.#system.shutdown();
+    meanwhile();
     this.#system = this.#newSystem();
-    this.agent = this.#newAgent();
+    this.agent = this.#newAgent(deps);
     await this.agent.start();
   }
 
@@ -185,7 +189,7 @@ export class TestNode {
     );
   }
 
-  #newAgent(): PodsAgent {
+  #newAgent(more: Partial<PodsAgentDeps> = {}): PodsAgent {
     const { runtime, mounter, deps, agent, logger = silentLogger } = this.#options;
     return createPodsAgent(
       {
@@ -204,6 +208,7 @@ export class TestNode {
         log: logger,
         mounter,
         ...deps,
+        ...more,
       },
       {
         nodeName: NODE,
