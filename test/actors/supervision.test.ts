@@ -204,3 +204,29 @@ t.test('supervision: what a cancelled receive throws is no failure', async (t) =
   await system.stop(ref);
   t.ok(ended, 'the signal overtakes the receive under way');
 });
+
+t.test('supervision: work begun before a restart has no effect after it', async (t) => {
+  const { system, clock } = createWorld(t);
+  const got: string[] = [];
+  const work = Promise.withResolvers<string>();
+  const doomed = Promise.withResolvers<string>();
+  const ref = system.spawn(scripted(), { name: 'x' });
+  const take =
+    (value: string): Script =>
+    () =>
+      void got.push(value);
+  ref.tell((context) => {
+    context.pipe(() => work.promise, take);
+    context.pipe(() => doomed.promise, take);
+  });
+  await settle();
+  ref.tell(() => {
+    throw new Error('restart');
+  });
+  await pass(clock, 200);
+  work.resolve('result of the former life');
+  doomed.reject(new Error('failure of the former life'));
+  await pass(clock, 200);
+  t.strictSame(got, []);
+  t.match(system.tree().children, [{ restarts: 1, lastFailure: 'restart' }]);
+});

@@ -27,7 +27,7 @@ t.test(
 );
 
 t.test('actors: state passes from message to message', async (t) => {
-  const { system } = createWorld(t);
+  const { system, clock } = createWorld(t);
   type Message = { add: number } | { get: ReplyRef<number> };
   const counter: Behaviour<Message, number> = {
     init: () => 10,
@@ -41,6 +41,7 @@ t.test('actors: state passes from message to message', async (t) => {
   ref.tell({ add: 5 });
   const answer = await ref.ask<number>((get) => ({ get }), { deadlineMs: 1000 });
   t.strictSame(answer, { kind: 'answered', value: 15 });
+  t.equal(clock.msToNext(), undefined, 'no deadline is left behind');
 });
 
 t.test('actors: messages wait while init is under way', async (t) => {
