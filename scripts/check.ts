@@ -5,7 +5,7 @@
 
 import { spawn } from 'node:child_process';
 import { findViolations } from './lib/layering.ts';
-import { findTests, runTests } from './lib/run-tests.ts';
+import { findTests, runTests, tierOf } from './lib/run-tests.ts';
 
 const root = new URL('..', import.meta.url).pathname.replace(/\/$/, '');
 
@@ -45,7 +45,7 @@ for (const [name, work] of [
   gates++;
   if (!(await step(name, work))) failedGates.push(name);
 }
-const files = (await findTests(`${root}/test`)).filter((file) => !file.includes('/e2e/'));
+const files = (await findTests(`${root}/test`)).filter((file) => tierOf(file) === 'unit');
 let tally = { passed: 0, failed: 0, skipped: 0 };
 await step('tests', async () => {
   tally = await runTests(files, { root });

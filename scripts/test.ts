@@ -1,16 +1,17 @@
 /**
- * Every test, fast tiers first: the gate, then the end-to-end files, each of which starts its own lab under
- * its own name. `scripts/test --e2e` runs only the latter, `scripts/test <word>` only files whose path has the word.
+ * Every test, fast tiers first: the gate, then what needs namespaces or Docker, then the end-to-end files, each of
+ * which starts its own lab under its own name. `scripts/test --e2e` runs only the latter, `scripts/test <word>` only files whose path has the word.
  */
 
 import { spawn } from 'node:child_process';
-import { findTests, runTests } from './lib/run-tests.ts';
+import { findTests, runTests, tierOf } from './lib/run-tests.ts';
 
 const HELP = `scripts/test [--e2e] [word...]
   runs npm run check, then the end-to-end tests
   --e2e   only the end-to-end tests
   word    only test files whose path contains one of the words (and no check)`;
 
+const SYSTEM_DEADLINE_MS = 5 * 60_000;
 const E2E_DEADLINE_MS = 15 * 60_000;
 const root = new URL('..', import.meta.url).pathname.replace(/\/$/, '');
 const args = process.argv.slice(2);
@@ -51,20 +52,29 @@ const add = (part: { passed: number; failed: number; skipped?: number }) => {
   total.skipped += part.skipped ?? 0;
 };
 
-const matches = (file: string) => words.length === 0 || words.some((word) => file.includes(word));
-if (words.length > 0) {
-  const files = (await findTests(`${root}/test`)).filter(
-    (file) => !file.includes('/e2e/') && matches(file),
-  );
-  if (!onlyE2e) add(await runTests(files, { root }));
-} else if (!onlyE2e) add(await check());
+const chosen = (await findTests(`${root}/test`)).filter(
+  (file) => words.length === 0 || words.some((word) => file.includes(word)),
+);
+const ofTier = (tier: ReturnType<typeof tierOf>) => chosen.filter((file) => tierOf(file) === tier);
 
-const e2e = (await findTests(`${root}/test/e2e`)).filter(matches);
-if (e2e.length > 0) {
-  console.log(`== end to end (${e2e.length} files)`);
-  // One at a time: the labs measure time on the machine's two cores.
-  add(await runTests(e2e, { root, jobs: 1, deadlineMs: E2E_DEADLINE_MS }));
+/** Runs the files of one tier under a heading. */
+async function run(
+  heading: string,
+  files: readonly string[],
+  options: { jobs?: number; deadlineMs?: number } = {},
+): Promise<void> {
+  if (files.length === 0) return;
+  console.log(`== ${heading} (${files.length} files)`);
+  add(await runTests(files, { root, ...options }));
 }
+
+if (!onlyE2e) {
+  if (words.length === 0) add(await check());
+  else await run('unit', ofTier('unit'));
+  await run('system', ofTier('system'), { deadlineMs: SYSTEM_DEADLINE_MS });
+}
+// One at a time: the labs measure time on the machine's two cores.
+await run('end to end', ofTier('e2e'), { jobs: 1, deadlineMs: E2E_DEADLINE_MS });
 const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : '';
 console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
 process.exitCode = total.failed === 0 ? 0 : 1;

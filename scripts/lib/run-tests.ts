@@ -35,6 +35,15 @@ export async function findTests(folder: string): Promise<string[]> {
     .sort();
 }
 
+/**
+ * Which tier a test file belongs to. `unit`: pure or in one process, part of the gate. `system`
+ * (`*.system.test.ts`): needs root, namespaces or a Docker daemon. `e2e`: a lab with real hosts.
+ */
+export function tierOf(file: string): 'unit' | 'system' | 'e2e' {
+  if (file.includes('/e2e/')) return 'e2e';
+  return file.endsWith('.system.test.ts') ? 'system' : 'unit';
+}
+
 /** Runs `files` and prints one line each, then what failed in full. */
 export async function runTests(
   files: readonly string[],

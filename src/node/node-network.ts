@@ -5,7 +5,7 @@ import { createNetworkAgent, type NetworkAgent } from '../../agents/node/network
 import { createPodNetwork, type PodNetworkAgent } from '../../agents/node/network/pod-network.ts';
 import { conntrackFlowTable } from '../../agents/node/proxy/flow-table.ts';
 import { openNftables } from '../../agents/node/proxy/libnftables.ts';
-import { createProxy, type Proxy } from '../../agents/node/proxy/proxy.ts';
+import { createProxy, type ServiceProxy } from '../../agents/node/proxy/proxy.ts';
 import type { Client } from '../client/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
@@ -46,7 +46,7 @@ export function createNodeNetwork(
     },
   );
   const proxyLog = log.child({ agent: 'proxy' });
-  const proxy: Proxy = createProxy(
+  const proxy: ServiceProxy = createProxy(
     {
       client,
       nftables: openNftables(),

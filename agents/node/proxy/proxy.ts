@@ -41,7 +41,7 @@ export type ProxyOptions = BaseOptions & {
   readonly retryMs?: number;
 };
 
-export interface Proxy {
+export interface ServiceProxy {
   /** Resolves when the first complete ruleset is in place. */
   start(): Promise<void>;
   /** Stops following the cluster; the rules stay. */
@@ -59,11 +59,11 @@ const sliceService = (slice: EndpointSlice): string | undefined => {
 };
 
 /** The proxy of this node. `start` it once. */
-export function createProxy(deps: ProxyDeps, options: ProxyOptions): Proxy {
+export function createProxy(deps: ProxyDeps, options: ProxyOptions): ServiceProxy {
   return new NodeProxy(deps, options);
 }
 
-class NodeProxy implements Proxy {
+class NodeProxy implements ServiceProxy {
   readonly #deps: ProxyDeps;
   readonly #options: Required<ProxyOptions>;
   readonly #admitForwarding: () => Promise<void>;

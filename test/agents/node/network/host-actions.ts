@@ -11,7 +11,7 @@ import { planNetwork } from '../../../../agents/node/network/plan.ts';
 import { createPodNetwork } from '../../../../agents/node/network/pod-network.ts';
 import { conntrackFlowTable } from '../../../../agents/node/proxy/flow-table.ts';
 import { openNftables } from '../../../../agents/node/proxy/libnftables.ts';
-import { createProxy, type Proxy } from '../../../../agents/node/proxy/proxy.ts';
+import { createProxy, type ServiceProxy } from '../../../../agents/node/proxy/proxy.ts';
 import type { HostPortRule } from '../../../../agents/node/proxy/ruleset.ts';
 import { systemClock } from '../../../../src/lib/clock.ts';
 import { messageOf } from '../../../../src/lib/errors.ts';
@@ -43,7 +43,7 @@ export type HostAction =
 
 const [podCidr = '', stateDir = ''] = process.argv.slice(2);
 const informers = new FakeInformers();
-let proxy: Proxy | undefined;
+let proxy: ServiceProxy | undefined;
 const pods = createPodNetwork({
   cni: createCniRunner(['/opt/cni/bin', '/usr/lib/cni']),
   config: async () => defaultConfig(podCidr, 1450, stateDir),
