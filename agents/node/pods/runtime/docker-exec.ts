@@ -79,6 +79,11 @@ export async function attachSession(
     abortSignal: signal,
   });
   endWith(stream as unknown as Duplex, signal);
+  // 1. The container ends. 2. We attach: Docker takes that for waiting until it starts again, which it never will.
+  if (!(await container.inspect({ abortSignal: signal })).State.Running) {
+    (stream as unknown as Duplex).destroy();
+    throw new Error('the container is not running');
+  }
   return new DockerSession(stream as unknown as Duplex, {
     tty: info.Config.Tty,
     resize: (columns, rows) => container.resize({ w: columns, h: rows }),

@@ -28,7 +28,7 @@ function open(
   signal: AbortSignal,
 ): Promise<Readable> {
   const { follow = false, timestamps = false, tailLines } = options;
-  const since = sinceSeconds(options);
+  const since = sinceSeconds(options, Date.now());
   const query = {
     stdout: true,
     stderr: true,
@@ -53,13 +53,14 @@ function open(
   });
 }
 
-function sinceSeconds(options: Omit<LogOptions, 'previous'>): string | undefined {
+/** Seconds since the epoch: the only form the daemon takes; durations are its command line's own. */
+function sinceSeconds(options: Omit<LogOptions, 'previous'>, nowMs: number): string | undefined {
   if (options.sinceTime !== undefined) {
     const ms = Date.parse(options.sinceTime);
     return Number.isNaN(ms) ? undefined : (ms / 1000).toFixed(3);
   }
-  // Docker reads a duration as counted back from its own clock, which is also ours.
-  return options.sinceSeconds === undefined ? undefined : `${options.sinceSeconds}s`;
+  if (options.sinceSeconds === undefined) return undefined;
+  return (nowMs / 1000 - options.sinceSeconds).toFixed(3);
 }
 
 async function* payloads(stream: Readable): AsyncGenerator<Uint8Array> {

@@ -308,7 +308,10 @@ export class MemoryRuntime implements ContainerRuntime {
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
     const { tailLines, timestamps, follow, limitBytes } = options;
-    let at = tailLines === undefined ? 0 : Math.max(0, held.log.length - tailLines);
+    const sinceMs = this.#sinceMs(options);
+    const young = held.log.findIndex(({ atMs }) => atMs >= sinceMs);
+    const first = young < 0 ? held.log.length : young;
+    let at = tailLines === undefined ? first : Math.max(first, held.log.length - tailLines);
     let left = limitBytes ?? Number.POSITIVE_INFINITY;
     for (;;) {
       for (; at < held.log.length && left > 0; at++) {
@@ -322,6 +325,11 @@ export class MemoryRuntime implements ContainerRuntime {
       if (!follow || left <= 0 || signal.aborted || held.state !== 'running') return;
       await changeOf(held, signal);
     }
+  }
+
+  #sinceMs({ sinceTime, sinceSeconds }: LogOptions): number {
+    if (sinceTime !== undefined) return Date.parse(sinceTime);
+    return sinceSeconds === undefined ? 0 : this.#clock.nowMs() - sinceSeconds * 1000;
   }
 
   #print(held: Held, text: string): void {

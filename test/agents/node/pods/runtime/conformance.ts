@@ -206,6 +206,28 @@ export async function runtimeConformance(t: Test, runtime: ContainerRuntime): Pr
     await runtime.remove(id, signal);
   });
 
+  t.test('runtime: logs begin at a time or an age', async (t) => {
+    const id = await run('echo one');
+    await ended(id);
+    const since = async (options: { sinceTime?: string; sinceSeconds?: number }) =>
+      textOf(await runtime.logs(id, options, signal));
+    t.equal(await since({ sinceSeconds: 3600 }), 'one\n');
+    t.equal(await since({ sinceTime: '2020-01-01T00:00:00Z' }), 'one\n');
+    t.equal(await since({ sinceTime: '2100-01-01T00:00:00Z' }), '');
+    await until('the line is older than a second', 10_000, async () => {
+      return (await since({ sinceSeconds: 1 })) === '';
+    });
+    await runtime.remove(id, signal);
+  });
+
+  t.test('runtime: attaching to a container that has ended is refused', async (t) => {
+    const id = await run('exit 0');
+    await ended(id);
+    const streams = { stdin: true, stdout: true, stderr: true, tty: false };
+    await t.rejects(runtime.attach(id, streams, signal), { code: 'runtime-failed' });
+    await runtime.remove(id, signal);
+  });
+
   t.test('runtime: a call whose signal has fired rejects with code aborted', async (t) => {
     const fired = AbortSignal.abort();
     await t.rejects(runtime.create(request(''), fired), { code: 'aborted' });
