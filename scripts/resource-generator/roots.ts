@@ -18,6 +18,8 @@ export const KIND_MAP: Readonly<Record<string, string>> = {
   Lease: 'io.k8s.api.coordination.v1.Lease',
   ReplicaSet: 'io.k8s.api.apps.v1.ReplicaSet',
   Deployment: 'io.k8s.api.apps.v1.Deployment',
+  CustomResourceDefinition:
+    'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition',
 };
 
 /** Types that are generated beside the stored kinds: what subresources and reviews carry. */

@@ -51,7 +51,6 @@ export type Report = (line: string) => void;
 const READY_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 15_000;
 const NODE1 = 'node1';
-const VOTERS_MAX = 5;
 
 /** A lab under change: the plan, and the state that is written after every step that matters. */
 class LabSession {
