@@ -38,7 +38,8 @@ export class ElectionCheckers {
     this.#leaders.set(term, elected);
     this.#newestTerm = Math.max(this.#newestTerm, term);
     for (let index = elected.log.baseIndex; index <= this.#history.lastIndex; index++) {
-      this.#checkComplete(elected, index);
+      // A leader that hears of its election late lacks what its successors committed.
+      if ((this.#history.commitTermAt(index) ?? term) < term) this.#checkComplete(elected, index);
     }
   }
 

@@ -13,6 +13,7 @@ type Version<T> = { readonly index: number; readonly what: T };
 export class History {
   readonly #base: number;
   readonly #entries: Entry[] = [];
+  readonly #commitTerms: number[] = [];
   readonly #commands = new Map<number, Command>();
   readonly #outcomes = new Map<number, Outcome>();
   readonly #attempts = new Map<string, number>();
@@ -44,9 +45,18 @@ export class History {
     return this.#outcomes.get(index);
   }
 
-  /** Adds the next committed entry. Returns where the same proposal was committed before, if it was. */
-  commit(entry: Entry): number | undefined {
+  /** The term in which the entry at `index` was committed: its own, or a later one. */
+  commitTermAt(index: number): number | undefined {
+    return this.#commitTerms[index - this.#base - 1];
+  }
+
+  /**
+   * Adds the next committed entry, found committed in `term`. Returns where the same proposal was
+   * committed before, if it was.
+   */
+  commit(entry: Entry, term: number): number | undefined {
     this.#entries.push(entry);
+    this.#commitTerms.push(term);
     if (entry.kind !== 'data') return undefined;
     const command = decodeCommand(entry.data);
     const { client, key } = command;

@@ -96,9 +96,11 @@ export class LogCheckers {
       };
       this.#components.fail('commit order', 'commit index and term never go back', facts);
     }
+    // A leader may also learn of commits that others know of: from a refused vote, for one.
+    const known = this.#components.history.lastIndex;
     for (let index = seen.commit + 1; index <= commit; index++)
       this.#committed(process, index, term);
-    if (commit > seen.commit && status.role === 'leader') this.#checkQuorum(process, status, seen);
+    if (commit > known && status.role === 'leader') this.#checkQuorum(process, status, seen);
     seen.commit = commit;
     seen.term = term;
     seen.configs = [status.confState];
@@ -152,7 +154,7 @@ export class LogCheckers {
     }
     const known = history.entryAt(index);
     if (known === undefined) {
-      const before = history.commit(entry);
+      const before = history.commit(entry, term);
       elections.committed(index, term);
       if (before === undefined) return;
       const facts = { index, before, command: JSON.stringify(history.commandAt(index)) };
