@@ -28,6 +28,8 @@ export class Checkpoints {
   readonly #root: string;
   readonly #log: Logger;
   readonly #written = new Map<string, string>();
+  /** Work per pod, in order: a save must not overtake a removal, nor another save. */
+  readonly #turns = new Map<string, Promise<void>>();
 
   /** @param root the agent's directory; pods are saved below pods/<uid>. */
   constructor(root: string, log: Logger) {
@@ -40,12 +42,12 @@ export class Checkpoints {
     const uid = pod.metadata.uid ?? '';
     const text = JSON.stringify(savedPod(pod, objects));
     if (this.#written.get(uid) === text) return;
-    await this.#write(uid, POD_FILE, text);
     this.#written.set(uid, text);
+    await this.#inTurn(uid, () => this.#write(uid, POD_FILE, text));
   }
 
   async saveSandbox(uid: string, sandbox: SavedSandbox): Promise<void> {
-    await this.#write(uid, SANDBOX_FILE, JSON.stringify(sandbox));
+    await this.#inTurn(uid, () => this.#write(uid, SANDBOX_FILE, JSON.stringify(sandbox)));
   }
 
   /** The sandbox saved last; undefined if none was, or it cannot be read. */
@@ -68,7 +70,18 @@ export class Checkpoints {
   /** Removes everything of the pod. */
   async remove(uid: string): Promise<void> {
     this.#written.delete(uid);
-    await rm(this.#directory(uid), { recursive: true, force: true });
+    await this.#inTurn(uid, () => rm(this.#directory(uid), { recursive: true, force: true }));
+  }
+
+  async #inTurn(uid: string, work: () => Promise<void>): Promise<void> {
+    const before = this.#turns.get(uid) ?? Promise.resolve();
+    const turn = before.catch(() => {}).then(work);
+    this.#turns.set(uid, turn);
+    try {
+      await turn;
+    } finally {
+      if (this.#turns.get(uid) === turn) this.#turns.delete(uid);
+    }
   }
 
   async #write(uid: string, file: string, text: string): Promise<void> {

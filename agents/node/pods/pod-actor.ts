@@ -11,7 +11,7 @@ import type { PodServices } from './deps.ts';
 import { describePod } from './describe.ts';
 import { Effects } from './effects.ts';
 import type { Pod } from './kinds.ts';
-import { ownedBy } from './labels.ts';
+import { compareWithRuntime, containerWithRun } from './observation.ts';
 import type { ContainerSummary } from './ports.ts';
 import { Probing } from './probing.ts';
 import type { PodMessage } from './protocol.ts';
@@ -53,6 +53,8 @@ const RETRY_MS = {
   config: 10_000,
   stop: 2_000,
 };
+/** Ends that came before their start was reported; failed starts leave some behind. */
+const EARLY_EXITS_MAX = 64;
 /** Timers cannot be set for years ahead: wake now and then, and look again. */
 const WAKE_MS_MAX = 3_600_000;
 /** How often files in volumes are compared with their sources, besides when these change. */
@@ -336,6 +338,9 @@ export class PodShell {
     const { name, restartCount, outcome } = message;
     const nowMs = this.#nowMs();
     if (this.#record.containers.get(name)?.phase.kind !== 'starting') return;
+    if (outcome?.kind !== 'running' && this.#earlyExits.size > EARLY_EXITS_MAX) {
+      this.#earlyExits.clear();
+    }
     if (outcome === undefined) {
       const why = { reason: 'ContainerCreating', message: '', retryMs: 0 };
       this.#record = containerWaits(this.#record, name, why, nowMs);
@@ -434,12 +439,9 @@ export class PodShell {
       this.#lostSandbox();
       return;
     }
-    for (const container of this.#record.containers.values()) {
-      const { phase } = container;
-      if (phase.kind === 'starting') this.#earlyExits.add(id);
-      if (phase.kind !== 'running' && phase.kind !== 'stopping') continue;
-      if (phase.id === id) this.#effects.lookAtExit(this.#record, container, id);
-    }
+    const container = containerWithRun(this.#record, id);
+    if (container) this.#effects.lookAtExit(this.#record, container, id);
+    else if (anyStarting(this.#record)) this.#earlyExits.add(id);
   }
 
   #lostSandbox(): void {
@@ -454,25 +456,10 @@ export class PodShell {
 
   /** Repairs what events did not tell, and removes what nobody needs. */
   #observed(found: readonly ContainerSummary[]): void {
-    const states = new Map(found.map(({ id, state }) => [id, state]));
-    const { sandbox } = this.#record;
-    if (sandbox.kind === 'ready' && states.get(sandbox.id) !== 'running') this.#lostSandbox();
-    const known = new Set(sandbox.kind !== 'absent' && 'id' in sandbox ? [sandbox.id] : []);
-    let busy = sandbox.kind === 'creating';
-    for (const container of this.#record.containers.values()) {
-      const { phase, last } = container;
-      if (last) known.add(last.containerId);
-      if (phase.kind === 'exited') known.add(phase.exit.containerId);
-      busy ||= phase.kind === 'starting';
-      if (phase.kind !== 'running' && phase.kind !== 'stopping') continue;
-      known.add(phase.id);
-      if (states.get(phase.id) === 'running') continue;
-      this.#effects.lookAtExit(this.#record, container, phase.id);
-    }
-    if (busy) return; // What is being made is not a stray.
-    for (const { id, labels } of found) {
-      if (!known.has(id) && ownedBy(labels)) this.#effects.removeStray(id);
-    }
+    const { sandboxLost: lost, ended, strays } = compareWithRuntime(this.#record, found);
+    if (lost) this.#lostSandbox();
+    for (const { container, id } of ended) this.#effects.lookAtExit(this.#record, container, id);
+    for (const id of strays) this.#effects.removeStray(id);
   }
 
   #planRefresh(): void {
@@ -489,4 +476,8 @@ export class PodShell {
 
 function doubled(initialMs: number, failures: number, maxMs: number): number {
   return Math.min(maxMs, initialMs * 2 ** Math.min(failures, 20));
+}
+
+function anyStarting({ containers }: PodRecord): boolean {
+  return [...containers.values()].some(({ phase }) => phase.kind === 'starting');
 }

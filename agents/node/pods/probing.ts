@@ -64,8 +64,8 @@ export class Probing {
     const probe = spec && probeOf(spec, kind);
     if (spec === undefined || probe === undefined) return;
     if (this.#tracked.get(name)?.id !== id) return;
-    const ips = record.sandbox.kind === 'ready' ? record.sandbox.ips : [];
-    const target = { pod: record.pod, spec, id, podIPs: ips };
+    if (record.sandbox.kind !== 'ready') return;
+    const target = { pod: record.pod, spec, id, podIPs: record.sandbox.ips };
     this.#context.pipe(
       (signal) => check(this.#services, target, probe, signal),
       (result) => ({ kind: 'probed', name, id, probe: kind, result }),

@@ -4,7 +4,12 @@
  * runtime from time to time in case an event was missed.
  */
 
-import type { ActorContext, ActorRef, Behaviour } from '../../../src/actors/types.ts';
+import type {
+  ActorContext,
+  ActorRef,
+  Behaviour,
+  OverflowPolicy,
+} from '../../../src/actors/types.ts';
 import { isNotFound } from '../../../src/client/errors.ts';
 import { messageOf } from '../../../src/lib/errors.ts';
 import { referencesOf, type SavedPod } from './checkpoint.ts';
@@ -28,6 +33,8 @@ export type SupervisorMessage =
   | { readonly kind: 'synced' }
   | { readonly kind: 'pod-seen'; readonly pod: Pod }
   | { readonly kind: 'pod-missing'; readonly pod: Pod }
+  /** The pod's actor ended before its time. */
+  | { readonly kind: 'respawn'; readonly pod: Pod }
   | {
       readonly kind: 'vanish-confirmed';
       readonly uid: string;
@@ -64,6 +71,8 @@ const CONFIRM_RETRY_MS = 5_000;
 /** Uids of pods that ended here: a late informer must not bring them back. */
 const ENDED_MAX = 2_000;
 const RESPAWN_MS = 10_000;
+/** A pod whose actor cannot start, because the runtime is away say, must not take the others along. */
+const SUPERVISION = { restartsMax: Number.POSITIVE_INFINITY };
 
 /** The behaviour of the supervisor. */
 export function supervisorBehaviour(
@@ -71,7 +80,7 @@ export function supervisorBehaviour(
   start: SupervisorStart,
 ): Behaviour<SupervisorMessage, Supervisor> {
   return {
-    mailbox: { capacity: 10_000, onFull: () => 'drop-oldest' },
+    mailbox: { capacity: 10_000, onFull: overflow },
     init(context) {
       const supervisor = new Supervisor(services, start, context);
       supervisor.prepare();
@@ -83,6 +92,12 @@ export function supervisorBehaviour(
     },
     dispose: (supervisor) => supervisor.dispose(),
   };
+}
+
+/** Only the newest version of a pod matters; whatever else is lost is found again by the next list. */
+function overflow(message: SupervisorMessage): OverflowPolicy {
+  if (message.kind !== 'pod-seen') return 'drop-oldest';
+  return { coalesce: `pod-seen/${uidOf(message.pod)}` };
 }
 
 export class Supervisor {
@@ -153,6 +168,9 @@ export class Supervisor {
       case 'pod-seen':
         this.#seen(message.pod);
         break;
+      case 'respawn':
+        this.#spawn(message.pod, undefined);
+        break;
       case 'pod-missing':
         this.#confirm(message.pod);
         break;
@@ -207,12 +225,19 @@ export class Supervisor {
   #reconcile(): void {
     this.#unsubscribe();
     this.#unsubscribe = this.#start.subscribe((message) => this.#context.self.tell(message));
-    const seen = new Set(this.#start.podsNow().map(uidOf));
-    for (const [uid, { pod, ref }] of this.#children) {
-      ref.tell({ kind: 'objects-changed' });
-      if (!seen.has(uid)) this.#confirm(pod);
-    }
+    for (const { ref } of this.#children.values()) ref.tell({ kind: 'objects-changed' });
+    this.#compare();
     this.#list();
+  }
+
+  /** Starts what should be here and asks after what should not: a lost message is never a lost change. */
+  #compare(): void {
+    const seen = new Set<string>();
+    for (const pod of this.#start.podsNow()) {
+      seen.add(uidOf(pod));
+      this.#spawn(pod, []);
+    }
+    for (const [uid, { pod }] of this.#children) if (!seen.has(uid)) this.#confirm(pod);
   }
 
   #seen(pod: Pod): void {
@@ -226,11 +251,12 @@ export class Supervisor {
     child.ref.tell({ kind: 'pod-changed', pod });
   }
 
-  #spawn(pod: Pod, containers: readonly ContainerSummary[]): void {
+  /** Starts a pod's actor; without `containers` it asks the runtime what there is of it. */
+  #spawn(pod: Pod, containers: readonly ContainerSummary[] | undefined): void {
     const uid = uidOf(pod);
     if (!this.#prepared || uid === '' || this.#children.has(uid) || this.#ended.has(uid)) return;
     // The list at hand serves the first start; an actor that restarts asks again.
-    let atHand: readonly ContainerSummary[] | undefined = containers;
+    let atHand = containers;
     const latest = () => this.#children.get(uid)?.pod ?? pod;
     const behaviour = podBehaviour(this.#services, {
       pod: latest,
@@ -241,7 +267,7 @@ export class Supervisor {
       },
       onForgotten: () => this.#context.self.tell({ kind: 'forgotten', uid }),
     });
-    const ref = this.#context.spawn(behaviour, { name: uid });
+    const ref = this.#context.spawn(behaviour, { name: uid, supervision: SUPERVISION });
     this.#children.set(uid, { ref, pod });
     this.#context.watch(ref, { kind: 'child-stopped', uid });
     void this.#services.checkpoints.save(pod, this.#services.objects);
@@ -312,6 +338,7 @@ export class Supervisor {
       ref.tell({ kind: 'observed', containers: byUid.get(uid) ?? [] });
     }
     if (!this.#synced) return;
+    this.#compare();
     for (const [uid, list] of byUid) {
       const owner = list[0] && ownedBy(list[0].labels);
       if (this.#children.has(uid) || owner === undefined) continue;
@@ -349,7 +376,7 @@ export class Supervisor {
     if (child === undefined || this.#ended.has(uid)) return;
     this.#context.log.error({ uid }, 'a pod actor ended without having finished');
     const pod = this.#start.podsNow().find((other) => uidOf(other) === uid) ?? child.pod;
-    this.#context.startTimer(`respawn/${uid}`, RESPAWN_MS, { kind: 'pod-seen', pod });
+    this.#context.startTimer(`respawn/${uid}`, RESPAWN_MS, { kind: 'respawn', pod });
   }
 
   /** Keeps asking until the runtime answers. */
