@@ -158,6 +158,14 @@ export function methodNotSupported(subject: Subject, verb: string): ApiError {
   );
 }
 
+/** 405 in the words of a kind that can only be read; undefined for all others. */
+export function writeRefused(target: Pick<Target, 'kind' | 'served'>): ApiError | undefined {
+  const { writesRefused } = target.kind;
+  if (writesRefused === undefined) return undefined;
+  const subject = subjectOf(target);
+  return failure(405, 'MethodNotAllowed', writesRefused, detailsOf(subject, ''));
+}
+
 /** 415 with a text that says what is supported. */
 export function unsupportedMediaType(message: string): ApiError {
   return failure(415, 'UnsupportedMediaType', message);

@@ -2,6 +2,7 @@
 import { invariant } from '../lib/invariant.ts';
 import type { KindMap } from './generated/kinds.ts';
 import { configMapKind } from './kinds/config-map.ts';
+import { customResourceDefinitionKind } from './kinds/custom-resource-definition.ts';
 import { deploymentKind } from './kinds/deployment.ts';
 import { endpointSliceKind } from './kinds/endpoint-slice.ts';
 import { endpointsKind } from './kinds/endpoints.ts';
@@ -57,6 +58,7 @@ export const allKinds: readonly ResourceKind[] = [
   erase(replicaSetKind),
   erase(endpointSliceKind),
   erase(leaseKind),
+  erase(customResourceDefinitionKind),
 ];
 
 /** A registry over `kinds`. Default: all built-in kinds. Two kinds may not serve the same resource. */

@@ -118,6 +118,8 @@ export type ResourceKind<T extends KubeObject = KubeObject> = {
   readonly schema: string;
   /** Further group versions of the same objects. */
   readonly served: readonly ServedVersion<T>[];
+  /** Set on kinds that can only be read: the sentence with which everything else is refused. */
+  readonly writesRefused?: string;
   /** True if PUT .../status exists and main writes leave status alone. */
   readonly hasStatus: boolean;
   readonly scale?: ScaleDeclaration<T>;

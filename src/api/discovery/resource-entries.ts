@@ -36,6 +36,7 @@ const ALL_VERBS = [
   'update',
   'watch',
 ];
+const READ_VERBS = ['get', 'list', 'watch'];
 const STATUS_VERBS = ['get', 'patch', 'update'];
 
 /** The resources of a group version in order of name; empty if there is none. */
@@ -113,7 +114,7 @@ function kindEntry(kind: ResourceKind, served: ServedVersion | undefined): Resou
     singular: kind.singular,
     namespaced: kind.namespaced,
     kind: kind.kind,
-    verbs: ALL_VERBS,
+    verbs: kind.writesRefused === undefined ? ALL_VERBS : READ_VERBS,
     // An older group that shows the same objects must not compete for the short names, nor list them twice under `all`.
     shortNames: group === kind.group ? kind.shortNames : [],
     categories: group === kind.group ? kind.categories : [],

@@ -11,6 +11,7 @@ import type { KindCatalog, Serving } from '../discovery/catalog.ts';
 import { DiscoveryDocuments } from '../discovery/documents.ts';
 import { verbsServed } from '../discovery/resource-entries.ts';
 import type { OpenApiDocuments } from '../openapi/documents.ts';
+import { writeRefused } from '../status.ts';
 import type { StreamEndpoints } from '../streams/endpoints.ts';
 import { readBody } from './body.ts';
 import { decodeBody } from './decode.ts';
@@ -174,7 +175,8 @@ function bindingPath(path: ResourcePath): ResourcePath | undefined {
 }
 
 /** Refuses paths that do not fit the kind: 404 for shapes that do not exist, 405 for methods a shape does not have. */
-function checkShape(path: ResourcePath, { kind }: Serving, verb: string): void {
+function checkShape(path: ResourcePath, serving: Serving, verb: string): void {
+  const { kind } = serving;
   if (path.namespace !== undefined && !kind.namespaced) throw unknownPath();
   const verbs = verbsServed(kind, path.subresource ?? '');
   if (verbs === undefined) throw unknownPath();
@@ -183,7 +185,7 @@ function checkShape(path: ResourcePath, { kind }: Serving, verb: string): void {
     if (!isCollection) throw unknownPath();
     if (verb !== 'list' && verb !== 'watch') throw wrongMethod();
   }
-  if (!verbs.includes(verb)) throw wrongMethod();
+  if (!verbs.includes(verb)) throw writeRefused(serving) ?? wrongMethod();
   if (path.subresource !== undefined) return;
   if (isCollection ? verb === 'update' || verb === 'patch' : verb === 'create') throw wrongMethod();
 }

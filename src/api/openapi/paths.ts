@@ -100,6 +100,7 @@ export class PathWriter {
       },
     };
     if (kind.namespaced) paths[`${root}/${kind.plural}`] = { get: list };
+    if (kind.writesRefused !== undefined) return readsOf(paths);
     for (const name of ['status', 'scale']) {
       if (verbsServed(kind, name) === undefined) continue;
       const scale = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
@@ -186,4 +187,13 @@ export class PathWriter {
 
 function content(types: readonly string[], schema: JsonSchema): JsonSchema {
   return Object.fromEntries(types.map((type) => [type, { schema }]));
+}
+
+/** The paths with nothing but their reads. */
+function readsOf(paths: Readonly<Record<string, JsonSchema>>): Record<string, JsonSchema> {
+  const entries = Object.entries(paths).map(([path, { get, parameters }]): [string, JsonSchema] => [
+    path,
+    parameters === undefined ? { get } : { get, parameters },
+  ]);
+  return Object.fromEntries(entries);
 }

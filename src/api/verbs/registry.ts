@@ -5,7 +5,7 @@
 
 import type { ResourceKind } from '../../resources/types.ts';
 import { parseIpRange } from '../admission/ip-range.ts';
-import { methodNotSupported, subjectOf, toApiError } from '../status.ts';
+import { methodNotSupported, subjectOf, toApiError, writeRefused } from '../status.ts';
 import type { ApiVerbs, Patch, RequestContext, Target } from '../types.ts';
 import { createBinding } from './binding.ts';
 import {
@@ -42,13 +42,14 @@ export function createVerbs(components: VerbsComponents, options: VerbsOptions =
       answered(listObjects(verbs, context, target, listOptions)),
     watch: (context, target, watchOptions = {}) =>
       answered(watchObjects(verbs, context, target, watchOptions)),
-    create: (context, target, body) => answered(create(verbs, context, target, body)),
-    update: (context, target, body) => answered(update(verbs, context, target, body)),
-    patch: (context, target, document) => answered(patch(verbs, context, target, document)),
+    create: (context, target, body) => written(target, () => create(verbs, context, target, body)),
+    update: (context, target, body) => written(target, () => update(verbs, context, target, body)),
+    patch: (context, target, document) =>
+      written(target, () => patch(verbs, context, target, document)),
     delete: (context, target, deleteOptions = {}) =>
-      answered(remove(verbs, context, target, deleteOptions)),
+      written(target, () => remove(verbs, context, target, deleteOptions)),
     deleteCollection: (context, target, deleteOptions = {}, selection = {}) =>
-      answered(deleteCollection(verbs, context, target, deleteOptions, selection)),
+      written(target, () => deleteCollection(verbs, context, target, deleteOptions, selection)),
     bytesOf,
   };
 }
@@ -113,6 +114,11 @@ function notHere(target: Target, verb: string): Error {
   const { subresource } = target;
   const what = subresource === undefined ? verb : `${verb} of ${subresource}`;
   return methodNotSupported(subjectOf(target), what);
+}
+
+function written<T>(target: Target, work: () => Promise<T>): Promise<T> {
+  const refusal = writeRefused(target);
+  return refusal === undefined ? answered(work()) : Promise.reject(refusal);
 }
 
 function answered<T>(work: Promise<T>): Promise<T> {

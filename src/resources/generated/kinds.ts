@@ -1646,6 +1646,172 @@ export type Eviction = {
   metadata: ObjectMeta;
 };
 
+export type CustomResourceColumnDefinition = {
+  description?: string | undefined;
+  format?: string | undefined;
+  jsonPath: string;
+  name: string;
+  priority?: number | undefined;
+  type: string;
+};
+
+export type CustomResourceConversion = {
+  strategy: string;
+  webhook?: WebhookConversion | undefined;
+};
+
+export type CustomResourceDefinition = {
+  apiVersion?: string | undefined;
+  kind?: string | undefined;
+  metadata: ObjectMeta;
+  spec: CustomResourceDefinitionSpec;
+  status?: CustomResourceDefinitionStatus | undefined;
+};
+
+export type CustomResourceDefinitionCondition = {
+  lastTransitionTime?: string | undefined;
+  message?: string | undefined;
+  observedGeneration?: number | undefined;
+  reason?: string | undefined;
+  status: string;
+  type: string;
+};
+
+export type CustomResourceDefinitionNames = {
+  categories?: string[] | undefined;
+  kind: string;
+  listKind?: string | undefined;
+  plural: string;
+  shortNames?: string[] | undefined;
+  singular?: string | undefined;
+};
+
+export type CustomResourceDefinitionSpec = {
+  conversion?: CustomResourceConversion | undefined;
+  group: string;
+  names: CustomResourceDefinitionNames;
+  preserveUnknownFields?: boolean | undefined;
+  scope: string;
+  versions: CustomResourceDefinitionVersion[];
+};
+
+export type CustomResourceDefinitionStatus = {
+  acceptedNames?: CustomResourceDefinitionNames | undefined;
+  conditions?: CustomResourceDefinitionCondition[] | undefined;
+  observedGeneration?: number | undefined;
+  storedVersions?: string[] | undefined;
+};
+
+export type CustomResourceDefinitionVersion = {
+  additionalPrinterColumns?: CustomResourceColumnDefinition[] | undefined;
+  deprecated?: boolean | undefined;
+  deprecationWarning?: string | undefined;
+  name: string;
+  schema?: CustomResourceValidation | undefined;
+  selectableFields?: SelectableField[] | undefined;
+  served: boolean;
+  storage: boolean;
+  subresources?: CustomResourceSubresources | undefined;
+};
+
+export type CustomResourceSubresourceScale = {
+  labelSelectorPath?: string | undefined;
+  specReplicasPath: string;
+  statusReplicasPath: string;
+};
+
+export type CustomResourceSubresources = {
+  scale?: CustomResourceSubresourceScale | undefined;
+  status?: unknown | undefined;
+};
+
+export type CustomResourceValidation = {
+  openAPIV3Schema?: JSONSchemaProps | undefined;
+};
+
+export type ExternalDocumentation = {
+  description?: string | undefined;
+  url?: string | undefined;
+};
+
+export type JSONSchemaProps = {
+  $ref?: string | undefined;
+  $schema?: string | undefined;
+  additionalItems?: unknown | undefined;
+  additionalProperties?: unknown | undefined;
+  allOf?: JSONSchemaProps[] | undefined;
+  anyOf?: JSONSchemaProps[] | undefined;
+  default?: unknown | undefined;
+  definitions?: Record<string, JSONSchemaProps> | undefined;
+  dependencies?: Record<string, unknown> | undefined;
+  description?: string | undefined;
+  enum?: unknown[] | undefined;
+  example?: unknown | undefined;
+  exclusiveMaximum?: boolean | undefined;
+  exclusiveMinimum?: boolean | undefined;
+  externalDocs?: ExternalDocumentation | undefined;
+  format?: string | undefined;
+  id?: string | undefined;
+  items?: unknown | undefined;
+  maxItems?: number | undefined;
+  maxLength?: number | undefined;
+  maxProperties?: number | undefined;
+  maximum?: number | undefined;
+  minItems?: number | undefined;
+  minLength?: number | undefined;
+  minProperties?: number | undefined;
+  minimum?: number | undefined;
+  multipleOf?: number | undefined;
+  not?: JSONSchemaProps | undefined;
+  nullable?: boolean | undefined;
+  oneOf?: JSONSchemaProps[] | undefined;
+  pattern?: string | undefined;
+  patternProperties?: Record<string, JSONSchemaProps> | undefined;
+  properties?: Record<string, JSONSchemaProps> | undefined;
+  required?: string[] | undefined;
+  title?: string | undefined;
+  type?: string | undefined;
+  uniqueItems?: boolean | undefined;
+  'x-kubernetes-embedded-resource'?: boolean | undefined;
+  'x-kubernetes-int-or-string'?: boolean | undefined;
+  'x-kubernetes-list-map-keys'?: string[] | undefined;
+  'x-kubernetes-list-type'?: string | undefined;
+  'x-kubernetes-map-type'?: string | undefined;
+  'x-kubernetes-preserve-unknown-fields'?: boolean | undefined;
+  'x-kubernetes-validations'?: ValidationRule[] | undefined;
+};
+
+export type SelectableField = {
+  jsonPath: string;
+};
+
+export type ServiceReference = {
+  name: string;
+  namespace: string;
+  path?: string | undefined;
+  port?: number | undefined;
+};
+
+export type ValidationRule = {
+  fieldPath?: string | undefined;
+  message?: string | undefined;
+  messageExpression?: string | undefined;
+  optionalOldSelf?: boolean | undefined;
+  reason?: string | undefined;
+  rule: string;
+};
+
+export type WebhookClientConfig = {
+  caBundle?: string | undefined;
+  service?: ServiceReference | undefined;
+  url?: string | undefined;
+};
+
+export type WebhookConversion = {
+  clientConfig?: WebhookClientConfig | undefined;
+  conversionReviewVersions: string[];
+};
+
 export type Condition = {
   lastTransitionTime: string;
   message: string;
@@ -1741,4 +1907,5 @@ export type KindMap = {
   Lease: Lease;
   ReplicaSet: ReplicaSet;
   Deployment: Deployment;
+  CustomResourceDefinition: CustomResourceDefinition;
 };
