@@ -109,6 +109,7 @@ export class SimDisk {
 
   /** What is there after a restart. */
   open(): StoredState {
+    this.#voidOldLog();
     const replay = new LogReplay();
     for (const record of this.#records) replay.add(record);
     const state = replay.finish(this.#snapshot?.meta);
@@ -121,6 +122,19 @@ export class SimDisk {
     this.log = LogView.of(state.snapshot ?? { index: 0, term: 0 }, state.entries);
     this.hardState = state.hardState;
     return state;
+  }
+
+  /**
+   * 1. A snapshot from the leader became durable; 2. a crash came before the log heard of it. What the log
+   * holds is void, and has to be marked so before anything is written behind it: otherwise the next
+   * restart takes old and new entries for one log.
+   */
+  #voidOldLog(): void {
+    const meta = this.#snapshot?.meta;
+    if (meta === undefined || this.log.termAt(meta.index) === meta.term) return;
+    if (meta.index < this.log.baseIndex || this.#world.faults.has('old-log-not-voided')) return;
+    this.#world.count('log void behind a snapshot');
+    this.#take({ type: 'reset', snapshot: meta });
   }
 
   #sync(): void {

@@ -22,7 +22,8 @@ export type DriverFault =
   | 'read-locally'
   | 'request-ids-reused'
   | 'ack-before-commit'
-  | 'compact-before-snapshot';
+  | 'compact-before-snapshot'
+  | 'old-log-not-voided';
 
 /** A law that did not hold. `facts` are plain values that show how. */
 export class CheckFailure extends Error {
