@@ -167,7 +167,8 @@ t.test('membership: a snapshot overtakes changes that were handed out', async (t
   follower.member.persist({ apply: false });
   if (handed !== undefined) follower.member.apply([handed]);
   follower.drain();
-  t.match(follower.status, { applied: 9, confState: { voters: ['a', 'b', 'e'], learners: [] } });
+  t.equal(follower.status.applied, 9);
+  t.same(follower.status.confState, confState);
 });
 
 t.test('membership: a snapshot carries the configuration of its index, not of today', async (t) => {
@@ -216,12 +217,10 @@ t.test('membership: a removed leader leads on until those who remain know', asyn
   const alive = (from: string, readContext: number) =>
     solo.step({ type: 'heartbeat-response', from, term: 2, readContext });
   alive('b', 1);
-  alive('c', 1);
-  t.equal(solo.status.role, 'leader', 'c could not be told yet');
   solo.ack('c', 3);
-  alive('c', 1);
-  t.equal(solo.status.role, 'leader', 'an answer to the first heartbeat says nothing new');
   solo.tick(1);
+  alive('c', 1);
+  t.equal(solo.status.role, 'leader', 'the heartbeat c answers could not tell it yet');
   t.match(alive('c', 2), [{ type: 'timeout-now' }]);
   t.match(solo.status, { role: 'follower', leader: undefined });
 });
@@ -278,6 +277,15 @@ t.test('membership: a refusal tells a candidate of the removal it does not know 
   cluster.tick(60, ['b', 'c', 'd']);
   t.ok(['b', 'c'].includes(cluster.leader?.id ?? ''), 'two of three remain, and one of them leads');
   t.not(cluster.leader?.node.status().term, 2);
+});
+
+t.test('membership: a refusal from an older term tells of commits as well', async (t) => {
+  const solo = new Solo({ terms: [1, 1, 2], term: 9 });
+  const refusal = { type: 'pre-vote-response', reject: true, term: 5 } as const;
+  solo.step({ ...refusal, commit: 3, commitTerm: 2 });
+  t.equal(solo.status.commit, 1, 'another entry than ours');
+  solo.step({ ...refusal, commit: 3, commitTerm: 1 });
+  t.match(solo.status, { commit: 3, term: 9 });
 });
 
 t.test('membership: votes are refused to a member whose removal is applied', async (t) => {

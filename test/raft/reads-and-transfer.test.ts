@@ -1,9 +1,11 @@
 /** Section 6.4 and 3.10 of the dissertation: linearizable reads, and handing leadership over. */
 
 import t from 'tap';
+import { encodeConfChange } from '../../raft/raw-node.ts';
+import type { ConfChange } from '../../raft/types.ts';
 import { asIndex } from '../../raft/types.ts';
 import { bytes, Cluster } from './support/cluster.ts';
-import { Solo } from './support/solo.ts';
+import { entry, message, Solo } from './support/solo.ts';
 
 t.test('reads: a leader answers after a majority confirmed that it leads', async (t) => {
   const solo = new Solo({ voters: ['a', 'b', 'c', 'd', 'e'] });
@@ -179,10 +181,22 @@ t.test('transfer: a leader that steps down forgets the hand-over', async (t) => 
 });
 
 t.test('transfer: a member told to take over applies committed changes first', async (t) => {
-  const cluster = new Cluster(['a', 'b', 'c']);
-  const leader = cluster.elect('a');
-  leader.node.proposeConfChange({ steps: [{ kind: 'remove', node: 'a' }], context: bytes('') });
-  cluster.settle();
-  t.equal(cluster.leader?.id, 'b', 'the removed leader named its successor');
-  t.same(cluster.leader?.node.status().confState.voters, ['b', 'c']);
+  const solo = new Solo();
+  const change: ConfChange = { steps: [{ kind: 'remove', node: 'c' }], context: bytes('') };
+  const config = { ...entry(2, 1), kind: 'config', data: encodeConfChange(change) };
+  const append = { type: 'append', prevIndex: 1, prevTerm: 1, entries: [config], commit: 2 };
+  solo.node.step(message({ ...append, type: 'append' }));
+  solo.node.step(message({ type: 'timeout-now' }));
+  t.equal(solo.status.role, 'follower');
+  const sent = solo.drain();
+  t.match(solo.status, { role: 'candidate', term: 2, confState: { voters: ['a', 'b'] } });
+  t.match(sent.at(-1), { type: 'vote', to: 'b', transfer: true });
+});
+
+t.test('reads and transfers: a leader hears the wishes of members only', async (t) => {
+  const solo = new Solo();
+  solo.lead();
+  solo.ack('b', 2);
+  t.same(solo.step({ type: 'read-index', from: 'z', term: 2, requestId: 1 }), []);
+  t.same(solo.step({ type: 'transfer-leader', from: 'z', term: 2, target: 'b' }), []);
 });

@@ -43,6 +43,14 @@ t.test('snapshots: one that is not newer than the log changes nothing', async (t
   t.match(solo.status, { lastIndex: 4, firstIndex: 2 });
 });
 
+t.test('snapshots: one from before the retained log changes nothing either', async (t) => {
+  const solo = new Solo({ terms: [1, 1, 1], commit: 4 });
+  solo.node.compact({ index: asIndex(4) }, asIndex(5));
+  const snapshot = { index: asIndex(3), term: 1, confState: solo.status.confState };
+  t.match(solo.step({ type: 'snapshot', snapshot }), [{ index: 4, reject: false }]);
+  t.match(solo.status, { firstIndex: 5, applied: 4 });
+});
+
 t.test('snapshots: one that agrees with the log moves the commit index only', async (t) => {
   const solo = new Solo({ terms: [1, 1, 1] });
   const snapshot = { index: asIndex(3), term: 1, confState: solo.status.confState };
