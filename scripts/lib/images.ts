@@ -79,12 +79,16 @@ const APPLETS = [
   'tty',
 ];
 
-function image(
-  reference: string,
-  busybox: Uint8Array,
-  script?: string,
-  ports: readonly number[] = [],
-): ImageSpec {
+type ImageOptions = {
+  /** The program it runs, installed as /bin/serve. Default: a shell. */
+  readonly script?: string;
+  /** TCP ports the image declares. */
+  readonly ports?: readonly number[];
+};
+
+/** An image named `reference` that holds busybox and, where given, a program. */
+function image(reference: string, busybox: Uint8Array, options: ImageOptions = {}): ImageSpec {
+  const { script, ports = [] } = options;
   return {
     reference,
     directories: ['bin', 'etc', 'tmp', 'proc', 'sys', 'dev', 'root'],
@@ -116,7 +120,7 @@ async function readBusybox(): Promise<Uint8Array> {
 export async function buildImages(): Promise<Buffer> {
   const busybox = await readBusybox();
   const web = (name: string, port: number, greeting = `hello, I am ${name.split(':')[0]}`) =>
-    image(name, busybox, webServer(port, greeting), [port]);
+    image(name, busybox, { script: webServer(port, greeting), ports: [port] });
   return buildImageArchive([
     image('busybox:latest', busybox),
     web('k8s-demo:latest', 3000),
@@ -124,6 +128,6 @@ export async function buildImages(): Promise<Buffer> {
     web('django:latest', 8080),
     web('nginx:latest', 80),
     web('skein-demo:1', 8080, 'a flock in flight, seen'),
-    image('redis:latest', busybox, REDIS, [6379]),
+    image('redis:latest', busybox, { script: REDIS, ports: [6379] }),
   ]);
 }
