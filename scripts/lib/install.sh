@@ -41,6 +41,8 @@ install_modules() {
     (cd "$root" && npm ci --no-audit --no-fund --loglevel=error)
     touch "$stamp"
   fi
+  export NODE_COMPILE_CACHE="$root/node_modules/.cache/compile"
+  [[ -d $NODE_COMPILE_CACHE ]] || "$root/node_modules/.bin/node" "$root/scripts/lib/warm.ts"
 }
 
 # Runs a TypeScript file with the pinned Node runtime.

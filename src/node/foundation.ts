@@ -68,7 +68,7 @@ export async function layFoundation(
   const { clock, random, log, metrics, onFatal } = components;
   const { config, paths } = options;
   const mesh = await createMesh(
-    { logger: log, clock, random },
+    { logger: log, clock, random, metrics },
     {
       identity: paths.identity,
       listen: [`/ip4/${config.bindAddress}/tcp/${config.meshPort}`],
