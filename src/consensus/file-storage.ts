@@ -89,8 +89,12 @@ async function takeLock(path: string): Promise<void> {
   throw new SkeinError('config-invalid', `${path}: the lock could not be taken`);
 }
 
-/** When a process started, in clock ticks since boot: tells it from a later one with the same number. */
+/**
+ * When a living process started, in clock ticks since boot: tells it from a later one with the same number. A zombie
+ * that nobody has reaped holds nothing any more.
+ */
 async function startOf(pid: number | string): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields?.[0] === 'Z' || fields?.[0] === 'X' ? undefined : fields?.[19];
 }

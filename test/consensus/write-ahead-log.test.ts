@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -235,3 +236,28 @@ t.test('wal: a directory in use by a living process is refused', async (t) => {
   await writeFile(join(directory, 'lock'), '1 12345\n');
   t.strictSame(await indexesIn(directory), [1], 'the lock of an earlier process is taken over');
 });
+
+t.test(
+  'wal: the lock of a process that is dead, but whose parent has not noticed, is taken over',
+  async (t) => {
+    const directory = await scratch(t);
+    await fill(directory, [[entry(1)]]);
+    // The program that takes the shell's place does not know of the child it inherits.
+    const parent = spawn('sh', ['-c', 'sleep 0 & exec sleep 60'], { stdio: 'ignore' });
+    t.teardown(() => parent.kill('SIGKILL'));
+    const fieldsOf = async (pid: string) => {
+      const text = await readFile(`/proc/${pid}/stat`, 'utf8');
+      return text.slice(text.lastIndexOf(')') + 2).split(' ');
+    };
+    const children = `/proc/${parent.pid}/task/${parent.pid}/children`;
+    let pid = '';
+    let fields: string[] = [];
+    while (fields[0] !== 'Z') {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      pid = (await readFile(children, 'utf8')).trim();
+      fields = pid === '' ? [] : await fieldsOf(pid);
+    }
+    await writeFile(join(directory, 'lock'), `${pid} ${fields[19]}\n`);
+    t.strictSame(await indexesIn(directory), [1]);
+  },
+);
