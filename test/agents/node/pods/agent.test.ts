@@ -95,7 +95,13 @@ t.test('pods: a node cut off runs what it ran, also after a restart of everythin
   await node.podUntil('done', 'has ended', (pod) => pod?.status?.phase === 'Succeeded');
   const cut = new CutClient(node.client);
   cut.cut();
-  await node.restartAgent({ client: cut.client }, () => runtime.crashAll());
+  await node.restartAgent({ client: cut.client }, async () => {
+    runtime.crashAll();
+    // Somebody tidies up: nothing but the disk knows any more that this pod is over.
+    for (const { id } of await containersOf(w, 'done')) {
+      await runtime.remove(id, new AbortController().signal);
+    }
+  });
   await until('both run again', 10_000, async () => {
     const states = [...(await containersOf(w, 'stays')), ...(await containersOf(w, 'leaves'))];
     return states.filter(({ state }) => state === 'running').length === 4;
@@ -112,6 +118,23 @@ t.test('pods: a node cut off runs what it ran, also after a restart of everythin
   await until('the deleted one is removed', 10_000, async () => {
     return (await containersOf(w, 'leaves')).length === 0;
   });
+});
+
+t.test('pods: a restarted agent adopts what runs as it is', async (t) => {
+  const w = await world(t);
+  const { node } = w;
+  const readinessProbe = { exec: { command: ['true'] }, initialDelaySeconds: 1, periodSeconds: 60 };
+  await node.run('adopted', { containers: [{ ...sleeper, readinessProbe }] });
+  const before = await node.podUntil('adopted', 'is ready', isReady);
+  const containers = await containersOf(w, 'adopted');
+  await node.restartAgent();
+  await until('it answers again', 5_000, async () => {
+    const result = await execIn(node, 'adopted', ['echo', 'here']).catch(() => undefined);
+    return result?.stdout === 'here\n';
+  });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  t.same(await containersOf(w, 'adopted'), containers);
+  t.same((await node.pod('adopted'))?.status, before?.status);
 });
 
 t.test('pods: containers of a pod that nobody knows are removed', async (t) => {

@@ -107,11 +107,11 @@ export class TestNode {
   /** Ends the agent's process, as far as the world can see, and starts another on the same disk. */
   async restartAgent(
     deps: Partial<PodsAgentDeps> = {},
-    meanwhile: () => void = () => {},
+    meanwhile: () => void | Promise<void> = () => {},
   ): Promise<void> {
     await this.agent.stop();
     await this.#system.shutdown();
-    meanwhile();
+    await meanwhile();
     this.#system = this.#newSystem();
     this.agent = this.#newAgent(deps);
     await this.agent.start();
