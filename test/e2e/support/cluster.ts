@@ -4,7 +4,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import type { Test } from 'tap';
 import { buildImages } from '../../../scripts/lib/images.ts';
@@ -162,15 +162,17 @@ export class TestCluster {
     return this.#plan.hosts.map((host) => host.name);
   }
 
-  /** The host that leads, by the newest term. */
-  async leader(): Promise<string> {
-    return waitFor('a leader', async () => {
-      const hosts = this.#plan?.hosts ?? [];
-      const statuses = await Promise.all(hosts.map(({ name }) => this.status(name)));
-      const leading = statuses.filter((status) => status?.role === 'leader' && status.quorum);
-      leading.sort((a, b) => (b?.term ?? 0) - (a?.term ?? 0));
-      return leading[0]?.node;
-    });
+  /** The host that leads, by the newest term; waits for one. */
+  leader(): Promise<string> {
+    return waitFor('a leader', () => this.leaderNow());
+  }
+
+  /** The host that leads at this moment, by the newest term. */
+  async leaderNow(): Promise<string | undefined> {
+    const statuses = await Promise.all(this.hosts.map((host) => this.status(host)));
+    const leading = statuses.filter((status) => status?.role === 'leader' && status.quorum);
+    leading.sort((a, b) => (b?.term ?? 0) - (a?.term ?? 0));
+    return leading[0]?.node;
   }
 
   /** The process id of a host's Skein process, as this machine sees it. */
@@ -202,6 +204,16 @@ export class TestCluster {
       },
       deadlineMs,
     );
+  }
+
+  /** Stops a host's Skein process in its tracks, or lets it go on, as an overloaded machine would. */
+  async pause(host: string, paused: boolean): Promise<void> {
+    const pid = await this.pid(host);
+    process.kill(pid, paused ? 'SIGSTOP' : 'SIGCONT');
+    if (paused) return;
+    // nsenter, which waits for it, stops itself together with its child.
+    const parent = /^PPid:\s*(\d+)/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
+    if (parent !== undefined) process.kill(Number(parent), 'SIGCONT');
   }
 
   kill(host: string, wholeHost = false): Promise<string> {
