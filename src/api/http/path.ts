@@ -13,7 +13,10 @@ export type ResourcePath = {
   readonly plural: string;
   readonly name?: string;
   readonly subresource?: string;
-  /** What follows the subresource (proxy), without leading slash. */
+  /**
+   * What follows the subresource, without its leading slash. Of a proxy it is the container's business: still percent-encoded, and empty if
+   * there is nothing but the slash.
+   */
   readonly rest?: string;
   /** The older form /api/v1/watch/...: a GET there is a watch. */
   readonly watchPrefix: boolean;
@@ -34,6 +37,20 @@ export type ApiPath =
 /** Parses the path of a URL (no query). Trailing slashes do not matter; percent-encoding is undone. */
 export function parsePath(path: string): ApiPath {
   if (!path.startsWith('/api')) return { kind: 'other', path };
+  const proxied = PROXY.exec(path);
+  if (proxied !== null) {
+    const [, head = '', rest] = proxied;
+    const parsed = parseSegments(head);
+    return parsed.kind === 'resource' && rest !== undefined
+      ? { ...parsed, rest: rest.slice(1) }
+      : parsed;
+  }
+  return parseSegments(path);
+}
+
+const PROXY = /^(\/api\/v1\/(?:namespaces\/[^/]+\/)?(?:pods|services|nodes)\/[^/]+\/proxy)(\/.*)?$/;
+
+function parseSegments(path: string): ApiPath {
   const segments = segmentsOf(path);
   if (segments === undefined) return { kind: 'other', path };
   const [root, first, second] = segments;

@@ -58,6 +58,8 @@ export function verbOf(exchange: Exchange, path: ResourcePath): string {
     case 'DELETE':
       return path.name === undefined ? 'deletecollection' : 'delete';
     default:
+      // A container may answer what the API has no verb for; the method is the verb then.
+      if (path.subresource === 'proxy') return (exchange.request.method ?? '').toLowerCase();
       throw wrongMethod();
   }
 }

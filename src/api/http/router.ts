@@ -11,6 +11,7 @@ import type { KindCatalog, Serving } from '../discovery/catalog.ts';
 import { DiscoveryDocuments } from '../discovery/documents.ts';
 import { verbsServed } from '../discovery/resource-entries.ts';
 import type { OpenApiDocuments } from '../openapi/documents.ts';
+import type { ProxyEndpoints } from '../proxy/endpoints.ts';
 import { writeRefused } from '../status.ts';
 import type { StreamEndpoints } from '../streams/endpoints.ts';
 import { readBody } from './body.ts';
@@ -31,6 +32,7 @@ export type RouterComponents = {
   readonly authorizer: Authorizer;
   readonly resources: ResourceEndpoints;
   readonly streams: StreamEndpoints;
+  readonly proxy: ProxyEndpoints;
   readonly openApi: OpenApiDocuments;
   readonly metrics: Registry;
 };
@@ -78,7 +80,7 @@ export class Router {
   }
 
   async #resource(exchange: Exchange, path: ResourcePath, verb: string): Promise<void> {
-    const { catalog, streams, resources } = this.#components;
+    const { catalog, streams, proxy, resources } = this.#components;
     this.#authorize({
       user: exchange.user,
       verb,
@@ -92,6 +94,7 @@ export class Router {
     if (binding !== undefined) path = binding;
     const serving = catalog.find(path.group, path.version, path.plural);
     if (serving === undefined) return this.#review(exchange, path, verb);
+    if (proxy.serves(path)) return proxy.serve(exchange, path);
     checkShape(path, serving, verb);
     if (streams.serves(path)) return streams.serve(exchange, path);
     if (path.rest !== undefined) throw unknownPath();

@@ -10,12 +10,14 @@ import type { Duplex } from 'node:stream';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
 import type { Registry } from '../../lib/metrics.ts';
+import { entropyRandom, type Random } from '../../lib/random.ts';
 import type { ResourceKind } from '../../resources/types.ts';
 import type { StoreReader } from '../../store/types.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
 import type { Authorizer } from '../auth/authorizer.ts';
 import { fixedKinds, KindCatalog, type KindSource } from '../discovery/catalog.ts';
 import { OpenApiDocuments } from '../openapi/documents.ts';
+import { ProxyEndpoints } from '../proxy/endpoints.ts';
 import { StreamEndpoints, type StreamsFor } from '../streams/endpoints.ts';
 import type { ApiVerbs } from '../types.ts';
 import { RequestHandler } from './handler.ts';
@@ -33,6 +35,8 @@ export type ApiServerComponents = {
   readonly streamsFor: StreamsFor;
   /** Checks behind /livez and /readyz. Default none. */
   readonly health?: readonly HealthCheck[];
+  /** Chooses among a service's endpoints. Default: seeded from the system's entropy. */
+  readonly random?: Random;
   readonly logger: Logger;
   readonly metrics: Registry;
   readonly clock: Clock;
@@ -188,6 +192,12 @@ function createHandler(components: ApiServerComponents, options: ApiServerOption
       clock,
       logger,
       streamsFor: components.streamsFor,
+    }),
+    proxy: new ProxyEndpoints({
+      verbs,
+      catalog,
+      streamsFor: components.streamsFor,
+      random: components.random ?? entropyRandom(),
     }),
     openApi: new OpenApiDocuments(catalog, options.skeinVersion),
     metrics,

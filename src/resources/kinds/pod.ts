@@ -8,7 +8,7 @@ import type { ResourceKind } from '../types.ts';
 import { validatePodCreate } from '../validation/pod-spec.ts';
 import { validatePodStatusUpdate, validatePodUpdate } from '../validation/pod-update.ts';
 import { podSpecWarnings } from '../warnings.ts';
-import { assignOptional } from './support.ts';
+import { assignOptional, PROXY_VERBS } from './support.ts';
 
 const NONE = '<none>';
 
@@ -33,6 +33,7 @@ export const podKind: ResourceKind<Pod> = {
     { name: 'exec', kind: 'PodExecOptions', verbs: ['create', 'get'] },
     { name: 'log', kind: 'Pod', verbs: ['get'] },
     { name: 'portforward', kind: 'PodPortForwardOptions', verbs: ['create', 'get'] },
+    { name: 'proxy', kind: 'PodProxyOptions', verbs: PROXY_VERBS },
   ],
   createOnUpdate: false,
   nameRule: 'dns-subdomain',

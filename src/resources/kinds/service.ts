@@ -3,7 +3,7 @@ import { AGE_COLUMN, ageCell, column, NAME_COLUMN, wideColumn } from '../columns
 import type { Service, ServicePort, ServiceSpec } from '../generated/kinds.ts';
 import { formatLabels } from '../labels.ts';
 import { validateService, validateServiceUpdate } from '../validation/service.ts';
-import { assignOptional, declareKind } from './support.ts';
+import { assignOptional, declareKind, PROXY_VERBS } from './support.ts';
 
 const AFFINITY_SECONDS = 10_800;
 const NONE = '<none>';
@@ -20,7 +20,7 @@ export const serviceKind = declareKind<Service>({
   schema: 'io.k8s.api.core.v1.Service',
   served: [],
   hasStatus: true,
-  subresources: [],
+  subresources: [{ name: 'proxy', kind: 'ServiceProxyOptions', verbs: PROXY_VERBS }],
   createOnUpdate: false,
   nameRule: 'dns1035-label',
   countsGeneration: false,

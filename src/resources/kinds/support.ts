@@ -3,6 +3,9 @@ import { sameMeaning } from '../equality.ts';
 import type { FieldError, KubeObject, ResourceKind } from '../types.ts';
 import { validateMeta, validateObjectMetaUpdate } from '../validation/metadata.ts';
 
+/** Of the proxy subresources: every method of HTTP that has a verb. */
+export const PROXY_VERBS = ['create', 'delete', 'get', 'patch', 'update'] as const;
+
 /** What a declaration says; metadata checks are added to its own. */
 export type KindDeclaration<T extends KubeObject> = Omit<
   ResourceKind<T>,
