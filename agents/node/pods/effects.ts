@@ -34,8 +34,8 @@ export class Effects {
   readonly #services: PodServices;
   readonly #context: ActorContext<PodMessage>;
   readonly #status: StatusSync;
-  /** Starts under way, to be withdrawn when the pod ends. */
-  readonly #starts = new Map<string, AbortController>();
+  /** Preparations and starts under way, to be withdrawn when the pod ends. */
+  readonly #underWay = new Map<string, AbortController>();
 
   constructor(services: PodServices, context: ActorContext<PodMessage>, status: StatusSync) {
     this.#services = services;
@@ -117,6 +117,12 @@ export class Effects {
     void bounded('remove', call, (signal) => runtime.remove(id, signal)).catch(() => {});
   }
 
+  /** Gives up what is being prepared or started: the pod ends. */
+  withdraw(): void {
+    for (const controller of this.#underWay.values()) controller.abort();
+    this.#underWay.clear();
+  }
+
   event(record: PodRecord, name: string | undefined, event: EventText): void {
     const role = name === undefined ? undefined : record.containers.get(name)?.role;
     const field = fieldOf(role);
@@ -133,8 +139,12 @@ export class Effects {
   #mountVolumes(record: PodRecord): void {
     const { volumes, clock } = this.#services;
     const fields = this.#fields(record);
+    const withdrawn = this.#withdrawable('volumes');
     this.#context.pipe(
-      (signal) => bounded('volumes', { clock, signal }, (inner) => volumes.setUp(fields, inner)),
+      (stopped) => {
+        const signal = AbortSignal.any([stopped, withdrawn]);
+        return bounded('volumes', { clock, signal }, (inner) => volumes.setUp(fields, inner));
+      },
       (result) => ({ kind: 'volumes-set-up', result }),
       (error) => ({
         kind: 'volumes-set-up',
@@ -158,8 +168,12 @@ export class Effects {
   }
 
   #createSandbox(record: PodRecord, { attempt }: Of<'create-sandbox'>): void {
+    const withdrawn = this.#withdrawable('sandbox');
     this.#context.pipe(
-      (signal) => makeSandbox(this.#services, record.pod, attempt, signal),
+      (stopped) => {
+        const signal = AbortSignal.any([stopped, withdrawn]);
+        return makeSandbox(this.#services, record.pod, attempt, signal);
+      },
       (made) => ({ kind: 'sandbox-made', made, attempt }),
       (error) => ({ kind: 'sandbox-failed', message: messageOf(error), attempt }),
     );
@@ -182,8 +196,7 @@ export class Effects {
     if (sandbox.kind !== 'ready' || spec === undefined || role === undefined) return;
     const target = targetOf(spec);
     const targetPhase = target === undefined ? undefined : record.containers.get(target)?.phase;
-    const withdraw = new AbortController();
-    this.#starts.set(name, withdraw);
+    const withdrawn = this.#withdrawable(`start ${name}`);
     const request = {
       pod,
       spec,
@@ -194,8 +207,7 @@ export class Effects {
       ...(targetPhase?.kind === 'running' ? { targetId: targetPhase.id } : {}),
     };
     this.#context.pipe(
-      (signal) =>
-        startContainer(this.#services, request, AbortSignal.any([signal, withdraw.signal])),
+      (signal) => startContainer(this.#services, request, AbortSignal.any([signal, withdrawn])),
       (outcome) => ({ kind: 'start-ended', name, restartCount, outcome }),
       () => ({ kind: 'start-ended', name, restartCount, outcome: undefined }),
     );
@@ -241,8 +253,7 @@ export class Effects {
   }
 
   #stopPod(record: PodRecord, { cause, reason, message }: Of<'stop-pod'>): void {
-    for (const withdraw of this.#starts.values()) withdraw.abort();
-    this.#starts.clear();
+    this.withdraw();
     if (cause !== 'failed' || reason === undefined) return;
     this.event(record, undefined, { type: 'Warning', reason, message: message ?? '' });
   }
@@ -319,6 +330,12 @@ export class Effects {
     const { settings } = this.#services;
     const ips = record.sandbox.kind === 'ready' ? record.sandbox.ips : [];
     return fieldsOf(settings, record.pod, record.pod.spec.hostNetwork ? settings.hostIPs : ips);
+  }
+
+  #withdrawable(key: string): AbortSignal {
+    const controller = new AbortController();
+    this.#underWay.set(key, controller);
+    return controller.signal;
   }
 
   async #pause(

@@ -8,6 +8,8 @@ import type { Pod } from './kinds.ts';
 import type { RuntimeMount } from './ports.ts';
 import type { AnyContainer } from './record.ts';
 
+/** Where systemd-resolved lists the servers behind its stub. */
+const STUB_SERVERS_PATH = '/run/systemd/resolve/resolv.conf';
 const TERMINATION_LOG = '/dev/termination-log';
 
 /** Writes /etc/hosts and /etc/resolv.conf of the pod. */
@@ -21,7 +23,7 @@ export async function writeEtcFiles(
   const hosts = pod.spec.hostNetwork
     ? hostNetworkHostsFile(pod, await textOf(settings.hostsPath))
     : hostsFile(pod, ips, settings.clusterDns?.domain ?? 'cluster.local');
-  const resolv = resolvConf(pod, await textOf(settings.resolvConfPath), settings.clusterDns);
+  const resolv = resolvConf(pod, await nodeResolvConf(settings), settings.clusterDns);
   await writeFile(join(directory, 'hosts'), hosts, { mode: 0o644 });
   await writeFile(join(directory, 'resolv.conf'), resolv, { mode: 0o644 });
 }
@@ -66,6 +68,13 @@ export async function terminationMount(
 
 function etcDirectory(settings: PodSettings, pod: Pod): string {
   return join(settings.root, 'pods', pod.metadata.uid ?? '', 'etc');
+}
+
+/** A stub resolver on loopback cannot be reached from a pod: where it names its own servers, these are used. */
+async function nodeResolvConf({ resolvConfPath }: PodSettings): Promise<string> {
+  const text = await textOf(resolvConfPath);
+  if (!/^nameserver\s+127\.0\.0\.53\s*$/m.test(text)) return text;
+  return (await textOf(STUB_SERVERS_PATH)) || text;
 }
 
 function textOf(path: string): Promise<string> {

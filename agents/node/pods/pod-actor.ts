@@ -134,6 +134,7 @@ export class PodShell {
         this.#podChanged(message.pod);
         break;
       case 'pod-vanished':
+        this.#effects.withdraw();
         this.#record = podVanished(this.#record, nowMs);
         break;
       case 'objects-changed':
@@ -295,6 +296,10 @@ export class PodShell {
       return;
     }
     const { volume, message } = result;
+    if (this.#record.lifecycle.kind !== 'active') {
+      this.#record = { ...this.#record, volumes: { kind: 'absent', notBeforeMs: 0 } };
+      return;
+    }
     const text = `MountVolume.SetUp failed for volume "${volume}" : ${message}`;
     this.#effects.event(this.#record, undefined, {
       type: 'Warning',
@@ -307,6 +312,10 @@ export class PodShell {
   }
 
   #sandboxFailed({ message, attempt }: Extract<PodMessage, { kind: 'sandbox-failed' }>): void {
+    if (this.#record.lifecycle.kind !== 'active') {
+      this.#record = { ...this.#record, sandbox: { kind: 'absent', attempt, notBeforeMs: 0 } };
+      return;
+    }
     this.#effects.event(this.#record, undefined, {
       type: 'Warning',
       reason: 'FailedCreatePodSandBox',

@@ -1,12 +1,12 @@
 /** Makes and unmakes a pod's sandbox: the container that holds its namespaces, and its network. */
 
-import { messageOf, SkeinError } from '../../../src/lib/errors.ts';
+import { hasCode, messageOf, SkeinError } from '../../../src/lib/errors.ts';
 import { quantityOf, unitsOf } from '../../../src/resources/quantity.ts';
-import { bounded } from './deadlines.ts';
+import { type Bounded, bounded } from './deadlines.ts';
 import type { PodServices } from './deps.ts';
 import { writeEtcFiles } from './etc-writer.ts';
 import type { Pod } from './kinds.ts';
-import type { PodNetworkTarget } from './ports.ts';
+import type { ContainerRequest, PodNetworkTarget } from './ports.ts';
 import { hostPortsOf, sandboxRequest } from './requests.ts';
 
 export type MadeSandbox = { readonly id: string; readonly ips: readonly string[] };
@@ -23,7 +23,7 @@ export async function makeSandbox(
   const call = { clock, signal };
   const id = await slots.run(async () => {
     const request = sandboxRequest(pod, settings, { image: sandboxImage, attempt });
-    const made = await bounded('create', call, (inner) => runtime.create(request, inner));
+    const made = await create(services, request, call);
     try {
       await bounded('start', call, (inner) => runtime.start(made, inner));
     } catch (error) {
@@ -95,6 +95,22 @@ async function connect(
   const target = networkTarget(pod, id, netnsPath(info.pid));
   const { ips } = await bounded('attach', call, (inner) => network.attach(target, inner));
   return ips;
+}
+
+/** Creates the container. Its image may have been pruned: then it is made again for the next try. */
+async function create(
+  { runtime }: PodServices,
+  request: ContainerRequest,
+  call: Bounded,
+): Promise<string> {
+  try {
+    return await bounded('create', call, (inner) => runtime.create(request, inner));
+  } catch (error) {
+    if (hasCode(error, 'runtime-failed')) {
+      await bounded('create', call, (inner) => runtime.ensureSandboxImage(request.image, inner));
+    }
+    throw error;
+  }
 }
 
 async function discard(services: PodServices, id: string): Promise<void> {

@@ -1,5 +1,6 @@
 /** The whole pod agent on the in-memory runtime: what goes wrong around it, and what must hold then. */
 
+import { type AddressInfo, createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import type { Pod } from '../../../../agents/node/pods/kinds.ts';
 import { MemoryRuntime } from '../../../../agents/node/pods/runtime/memory-runtime.ts';
@@ -337,6 +338,45 @@ t.test('pods: exec and logs say why they cannot be had', async (t) => {
   });
   await t.rejects(execIn(node, 'waiting', ['true']), { message: 'container not found ("main")' });
   await t.rejects(logsOf(node, 'absent'), { message: /not on this node/ });
+});
+
+t.test('pods: a deletion does not wait for a token that does not come', async (t) => {
+  const never = new Promise<never>(() => {});
+  const { node } = await world(t, { deps: { tokens: { create: () => never } } });
+  await node.run('tokenless', { containers: [sleeper] });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await remove(node, 'tokenless');
+  await node.podUntil('tokenless', 'is gone', isGone, 5_000);
+});
+
+t.test('pods: a sandbox image that was pruned is made again', async (t) => {
+  const { node, runtime } = await world(t);
+  await until('the image is there', 5_000, async () => {
+    return (await runtime.images()).some(({ names }) => names.includes('skein/pause:1'));
+  });
+  runtime.removeImage('skein/pause:1');
+  await node.run('pruned', { containers: [sleeper] });
+  await node.podUntil('pruned', 'is ready', isReady);
+  t.pass('it runs');
+});
+
+t.test('pods: port-forward reaches a port of the pod, both ways', async (t) => {
+  const { node } = await world(t);
+  const server = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  await node.run('forward', { hostNetwork: true, containers: [sleeper] });
+  const pod = await node.podUntil('forward', 'is ready', isReady);
+  const target = { namespace: 'default', pod: 'forward', podUid: pod?.metadata.uid ?? '' };
+  const { port } = server.address() as AddressInfo;
+  const signal = AbortSignal.timeout(5_000);
+  const stream = await node.agent.streams.portForward(target, port, signal);
+  await stream.write(Buffer.from('to and fro'));
+  stream.closeWrite();
+  let text = '';
+  for await (const chunk of stream.input) text += Buffer.from(chunk).toString();
+  t.equal(text, 'to and fro');
+  t.equal(pod?.status?.podIP, '192.0.2.1');
 });
 
 t.test('node: it registers itself, and writes only what changed', async (t) => {

@@ -277,6 +277,31 @@ t.test('while the daemon runs', async (t) => {
     t.equal((await execIn(node, 'exec', ['hostname'])).stdout, 'exec\n');
   });
 
+  t.test('pods: attach joins the process, with a terminal when it has one', async (t) => {
+    const script = 'read line; echo got $line; sleep 1000';
+    await node.run('attach', {
+      terminationGracePeriodSeconds,
+      containers: [{ ...shell(script), stdin: true, tty: true }],
+    });
+    const pod = await node.podUntil('attach', 'is ready', isReady);
+    const podUid = pod?.metadata.uid ?? '';
+    const target = { namespace: 'default', pod: 'attach', podUid, container: 'main' };
+    const options = { stdin: true, stdout: true, stderr: false, tty: true };
+    const signal = AbortSignal.timeout(10_000);
+    const session = await node.agent.streams.attach(target, options, signal);
+    session.resize(100, 40);
+    await session.writeStdin(Buffer.from('me\n'));
+    let text = '';
+    for await (const { data } of session.output) {
+      text += Buffer.from(data).toString();
+      if (text.includes('got me')) break;
+    }
+    session.abort();
+    t.match(text, /got me/);
+    t.match(await logsOf(node, 'attach'), /got me/);
+    t.equal((await node.pod('attach'))?.status?.containerStatuses?.[0]?.restartCount, 0);
+  });
+
   t.test('pods: logs honour tail, limit and time stamps', async (t) => {
     await printed('logs', 'echo a; echo b; echo c');
     t.equal(await logsOf(node, 'logs', { tailLines: 1 }), 'c\n');
