@@ -30,6 +30,50 @@ type Operation = {
   attempts: number;
 };
 
+/**
+ * Writes that come in numbers and that nobody waits for: to whoever claims to lead, so that a leader that
+ * is cut off has a tail of its own.
+ */
+export class Flood {
+  readonly #components: ClientComponents;
+  #sequence = 0;
+  #ended = false;
+
+  constructor(components: ClientComponents) {
+    this.#components = components;
+  }
+
+  start(): void {
+    const { world, random, options } = this.#components;
+    if (options.floodEveryMs === Number.POSITIVE_INFINITY) return;
+    world.after(exponential(random, options.floodEveryMs), () => {
+      if (this.#ended) return;
+      this.#pour();
+      this.start();
+    });
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  #pour(): void {
+    const { world, random, hosts, options } = this.#components;
+    const claiming = [...hosts.values()].filter(
+      (host) => host.up && host.process?.status.role === 'leader',
+    );
+    if (claiming.length === 0) return;
+    world.count('flood');
+    random.pick(claiming).turn((process) => {
+      for (let left = random.int(1, options.floodMax); left > 0; left--) {
+        const key = `k${random.int(1, options.keys)}`;
+        const command = { client: 'flood', sequence: ++this.#sequence, attempt: 0, key };
+        process.requests.write(encodeCommand(command, 0), () => {});
+      }
+    });
+  }
+}
+
 /** A refused request is sent again after this long, on average. */
 const RETRY_MS = 30;
 
@@ -114,7 +158,13 @@ export class Client {
 
   /** The leader as far as known, mostly; otherwise anybody, reads at followers included. */
   #target(): NodeId | undefined {
-    const { random, hosts } = this.#components;
+    const { random, hosts, options } = this.#components;
+    if (random.chance(options.toClaiming)) {
+      const claiming = [...hosts.values()].filter(
+        (host) => host.process?.status.role === 'leader' && !host.frozen,
+      );
+      if (claiming.length > 0) return random.pick(claiming).id;
+    }
     if (this.#leader !== undefined && random.chance(0.7)) return this.#leader;
     const up = [...hosts.values()].filter((host) => host.process !== undefined && !host.frozen);
     return up.length === 0 ? undefined : random.pick(up).id;

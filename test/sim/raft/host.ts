@@ -194,17 +194,29 @@ export class Host {
     snapshot: StoredSnapshot,
     reply: (ok: boolean) => void,
   ): void {
+    const { world } = this.#components;
     this.turn((process) => {
-      const { index } = snapshot.meta;
-      if (this.#receiving || process.installing || index <= process.applied) {
+      if (this.#receiving || process.installing) {
         reply(false);
+        return;
+      }
+      if (snapshot.meta.index <= process.applied) {
+        // Refused, it would be sent again for ever: 1. a snapshot is taken over; 2. the answer and the
+        // acknowledgement are lost; 3. the leader probes where its log does not reach any more.
+        const refuses = world.faults.has('known-snapshot-refused');
+        if (!refuses) process.raft.step(message);
+        reply(!refuses);
         return;
       }
       this.#receiving = true;
       this.disk.writeSnapshot(snapshot, () =>
         this.#turnOf(process, () => {
           this.#receiving = false;
-          process.raft.step(message);
+          world.moment(this.id, 'snapshot stored');
+          // A newer one may be there, whose message came too late to be heard.
+          const older = world.faults.has('older-snapshot-stepped');
+          const stored = older ? snapshot.meta : (this.disk.snapshot?.meta ?? snapshot.meta);
+          process.raft.step({ ...message, snapshot: stored });
           // From here to the taking over no other snapshot may come in between.
           process.pump();
           reply(true);

@@ -19,6 +19,7 @@ export type Mutant = {
 /** The checkers that see a cause at once, before it does any harm. */
 const CAUSES: readonly CheckerName[] = [
   'durable before sent',
+  'durable before applied',
   'commit quorum',
   'one vote per term',
 ];
@@ -72,6 +73,8 @@ export const mutants: readonly Mutant[] = [
   driver('a write is acknowledged when it is proposed', 'ack-before-commit'),
   driver('the log is cut before its snapshot is durable', 'compact-before-snapshot'),
   driver('a log that a snapshot overtook is taken for its end', 'old-log-not-voided'),
+  driver('a snapshot that is known is refused', 'known-snapshot-refused'),
+  driver('an older snapshot is taken over than the one on disk', 'older-snapshot-stepped'),
   voteTwice,
   seenLate(voteTwice),
   core(
@@ -124,11 +127,6 @@ export const mutants: readonly Mutant[] = [
     'replication.ts',
     'Math.min(progress.match, core.log.commit)',
     'Math.max(0, core.log.commit)',
-  ]),
-  core('an append commits what it did not check', [
-    'follower.ts',
-    'Math.min(append.commit, matched)',
-    'Math.min(append.commit, log.lastIndex)',
   ]),
   core('a conflicting entry stays', [
     'log.ts',

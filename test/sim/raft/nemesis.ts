@@ -6,7 +6,10 @@ import type { Host } from './host.ts';
 import type { SimNetwork } from './network.ts';
 import type { PartitionMode, Spell, SwarmOptions } from './swarm.ts';
 import { exponential } from './swarm.ts';
-import type { World } from './world.ts';
+import type { Moment, World } from './world.ts';
+
+/** A member that was struck is left alone for about so long. */
+const STRIKE_PAUSE_MS = 300;
 
 export type NemesisComponents = {
   readonly world: World;
@@ -19,13 +22,15 @@ export type NemesisComponents = {
 export class Nemesis {
   readonly #components: NemesisComponents;
   #ended = false;
+  readonly #struck = new Set<NodeId>();
 
   constructor(components: NemesisComponents) {
     this.#components = components;
   }
 
   start(): void {
-    const { options } = this.#components;
+    const { options, world } = this.#components;
+    world.onMoment = (member, moment) => this.#maybeStrike(member, moment);
     this.#alternate(options.partition, () => this.#partition());
     this.#alternate(options.clog, () => this.#clog());
     this.#alternate(options.diskStall, () => this.#stallDisk());
@@ -36,6 +41,39 @@ export class Nemesis {
   /** No more troubles; those that last are ended by whoever heals. */
   end(): void {
     this.#ended = true;
+  }
+
+  /** A member is at a point where trouble counts for more than at others. */
+  #maybeStrike(member: NodeId, moment: Moment): void {
+    const { world, random, options, hosts } = this.#components;
+    const { strikes } = options;
+    if (this.#ended || strikes.odds === 0 || !strikes.moments.includes(moment)) return;
+    if (this.#struck.has(member) || !random.chance(strikes.odds)) return;
+    const kind = random.pick(strikes.kinds);
+    this.#struck.add(member);
+    world.after(exponential(random, strikes.delayMs), () => {
+      if (this.#ended) return;
+      const host = hosts.get(member);
+      world.count(`strike ${kind} at ${moment}`);
+      world.trace(member, 'strike', `${kind} at ${moment}`);
+      if (kind === 'crash') host?.crash();
+      else if (kind === 'pause') host?.pause();
+      else this.#isolate(member, true);
+      world.after(exponential(random, strikes.meanMs), () => {
+        if (this.#ended) return;
+        if (kind === 'crash') host?.start();
+        else if (kind === 'pause') host?.resume();
+        else this.#isolate(member, false);
+        // Time to get somewhere before the next blow.
+        world.after(exponential(random, STRIKE_PAUSE_MS), () => this.#struck.delete(member));
+      });
+    });
+  }
+
+  #isolate(member: NodeId, cut: boolean): void {
+    const { network } = this.#components;
+    if (cut) network.isolated.add(member);
+    else network.rejoin(member);
   }
 
   /** Quiet, trouble, quiet: `begin` starts the trouble and returns what ends it. */

@@ -30,6 +30,8 @@ export class SimNetwork {
   readonly #events: NetworkEvents;
   readonly #links = new Map<string, Link>();
   #cuts: (from: NodeId, to: NodeId) => boolean = () => false;
+  /** Cut off from everybody, whatever else is cut. */
+  readonly isolated = new Set<NodeId>();
 
   constructor(
     world: World,
@@ -45,7 +47,13 @@ export class SimNetwork {
 
   /** True if nothing passes from one to the other now. */
   isCut(from: NodeId, to: NodeId): boolean {
-    return this.#cuts(from, to);
+    return this.isolated.has(from) || this.isolated.has(to) || this.#cuts(from, to);
+  }
+
+  /** `node` is no longer isolated. */
+  rejoin(node: NodeId): void {
+    this.isolated.delete(node);
+    for (const link of this.#links.values()) this.#releaseHeld(link);
   }
 
   /** From now on `cuts` says what does not pass; what was held back and passes again goes on. */
@@ -67,6 +75,7 @@ export class SimNetwork {
 
   /** Ends every trouble among `core`; nobody else is heard any more. */
   calmDown(core: ReadonlySet<NodeId>): void {
+    this.isolated.clear();
     this.#cuts = (from, to) => !core.has(from) || !core.has(to);
     for (const link of this.#links.values()) {
       link.clogged = false;
@@ -126,7 +135,7 @@ export class SimNetwork {
       link.held.push(parcel);
       return;
     }
-    if (!this.#cuts(from, to)) {
+    if (!this.isCut(from, to)) {
       parcel.deliver();
       return;
     }

@@ -22,7 +22,7 @@ import { LogView } from './log-view.ts';
 import { Requests } from './requests.ts';
 import type { SwarmOptions } from './swarm.ts';
 import { exponential } from './swarm.ts';
-import type { World } from './world.ts';
+import type { Moment, World } from './world.ts';
 import { CheckFailure } from './world.ts';
 
 export type ProcessComponents = {
@@ -65,6 +65,7 @@ export class Process {
   #snapshotAt: number;
   #snapshotting = false;
   #led = false;
+  #committed = 0;
 
   constructor(id: NodeId, incarnation: number, components: ProcessComponents) {
     const { world, disk, random, options, checkers } = components;
@@ -134,11 +135,15 @@ export class Process {
 
   /** Takes and handles what the core has to hand out. */
   pump(): void {
+    const { world } = this.#components;
     this.requests.flush();
     while (!this.#installing && this.raft.hasReady()) this.#handle(this.raft.ready());
     const status = this.raft.status();
     const leads = status.role === 'leader';
     if (this.#led && !leads) this.requests.leadershipLost();
+    if (!this.#led && leads) world.moment(this.id, 'elected');
+    if (leads && status.commit > this.#committed) world.moment(this.id, 'commit');
+    this.#committed = status.commit;
     this.#led = leads;
     this.#components.checkers.observed(this, status);
   }
@@ -148,6 +153,7 @@ export class Process {
     if (ready.snapshot !== undefined) this.log.reset(ready.snapshot);
     for (const entry of ready.entries) {
       checkers.writes(this, entry);
+      if (entry.kind === 'config') world.moment(this.id, 'config written');
       if (this.log.write(entry)) continue;
       const facts = { member: this.id, index: entry.index, last: this.log.lastIndex };
       throw new CheckFailure('log matching', 'entries are handed out without a gap', facts);
@@ -178,6 +184,7 @@ export class Process {
       return;
     }
     this.#deferredHardState = undefined;
+    if (entries.length === 0) world.moment(this.id, 'term');
     const forgets = world.faults.has('forget-hard-state') && entries.length === 0;
     disk.append({ entries, hardState: forgets ? undefined : hardState }, () =>
       turn(() => {
@@ -202,8 +209,11 @@ export class Process {
   }
 
   #send(message: Message): void {
-    this.#components.checkers.sends(this, message);
-    this.#components.send(message);
+    const { checkers, world, send } = this.#components;
+    checkers.sends(this, message);
+    send(message);
+    const moment = momentOf(message);
+    if (moment !== undefined) world.moment(this.id, moment);
   }
 
   #apply(entries: readonly Entry[]): void {
@@ -251,6 +261,7 @@ export class Process {
       const change = world.core.decodeConfChange(entry.data);
       const after = this.raft.applyConfChange(change);
       checkers.reconfigured(this, entry.index, { before, after });
+      world.moment(this.id, 'config applied');
     }
     checkers.applies(this, { entry, applied: this.#applied, outcome });
     this.#applied = entry.index;
@@ -260,6 +271,7 @@ export class Process {
   #beginInstall(ready: Ready, meta: SnapshotMeta): void {
     const { world, random, options, turn } = this.#components;
     this.#installing = true;
+    world.moment(this.id, 'snapshot installing');
     const install = () => {
       this.#held = true;
       const delayMs = exponential(random, options.applyLagMs);
@@ -319,9 +331,27 @@ export class Process {
       turn(() => {
         this.#snapshotting = false;
         world.count('snapshot taken');
+        world.moment(this.id, 'snapshot taken');
         if (!world.faults.has('compact-before-snapshot')) compact();
       }),
     );
+  }
+}
+
+function momentOf(message: Message): Moment | undefined {
+  switch (message.type) {
+    case 'vote':
+      return 'vote';
+    case 'vote-response':
+      return message.reject ? undefined : 'vote';
+    case 'append-response':
+      return message.reject ? undefined : 'acknowledgement';
+    case 'read-index':
+      return 'read';
+    case 'timeout-now':
+      return 'hand-over';
+    default:
+      return undefined;
   }
 }
 

@@ -7,7 +7,7 @@ import { asIndex, asTerm } from '../../../raft/types.ts';
 import { seededRandom } from '../../../src/lib/random.ts';
 import { Checkers } from './checkers/checkers.ts';
 import type { CheckerName } from './checkers/failing.ts';
-import { Client } from './clients.ts';
+import { Client, Flood } from './clients.ts';
 import { Host } from './host.ts';
 import { KvMachine } from './kv-machine.ts';
 import { requireLiveness } from './liveness.ts';
@@ -136,12 +136,18 @@ class Run {
           options: options.clients,
         }),
     );
+    const flood = new Flood({
+      ...{ world, hosts, checkers, random: random.fork() },
+      options: options.clients,
+    });
     nemesis.start();
     operator.start();
+    flood.start();
     for (const client of clients) client.start();
     this.#runUntil(() => false, options.faultyMs);
     nemesis.end();
     operator.end();
+    flood.end();
     requireLiveness({
       ...{ ...shared, checkers, clients, random: random.fork() },
       runUntil: (done, limitMs) => this.#runUntil(done, limitMs),

@@ -5,8 +5,12 @@
 
 import type { RaftOptions } from '../../../raft/types.ts';
 import type { Random } from '../../../src/lib/random.ts';
+import type { Moment } from './world.ts';
+import { moments } from './world.ts';
 
 export type PartitionMode = 'size' | 'coin' | 'single' | 'leader';
+
+export type StrikeKind = 'crash' | 'pause' | 'cut';
 
 /** An alternation of quiet and trouble; both last for a while, so that each state is visited. */
 export type Spell = {
@@ -50,6 +54,15 @@ export type SwarmOptions = {
   readonly diskStall: Spell;
   readonly crash: Spell & { readonly all: number; readonly leader: number };
   readonly pause: Spell & { readonly leader: number };
+  /** Trouble at chosen moments: the odds each time, and what it may be. */
+  readonly strikes: {
+    readonly moments: readonly Moment[];
+    readonly odds: number;
+    readonly kinds: readonly StrikeKind[];
+    /** Mean time before it strikes, and how long it lasts. */
+    readonly delayMs: number;
+    readonly meanMs: number;
+  };
   /** Mean time until the driver looks at the core again; 0: at once. */
   readonly pumpLagMs: number;
   readonly applyLagMs: number;
@@ -65,6 +78,11 @@ export type SwarmOptions = {
     readonly paddingBytesMax: number;
     readonly timeoutMs: number;
     readonly loss: number;
+    /** Share of requests that go to anybody who claims to lead, outdated and paused leaders included. */
+    readonly toClaiming: number;
+    /** Mean time between floods: writes in numbers that nobody waits for. Infinity: never. */
+    readonly floodEveryMs: number;
+    readonly floodMax: number;
   };
   readonly membersMax: number;
   /** Mean times between the operator's deeds; Infinity: never. */
@@ -119,13 +137,25 @@ export function drawSwarm(random: Random, seconds: number): SwarmOptions {
     },
     diskStall: drawSpell(random, [4_000, Infinity, Infinity], [100, 2_000]),
     crash: {
-      ...drawSpell(random, [1_500, 5_000, 15_000, Infinity], [1, 3_000]),
+      ...drawSpell(random, [500, 1_500, 5_000, Infinity], [1, 3_000]),
       all: random.pick([0, 0.05, 0.3]),
       leader: random.pick([0, 0.5]),
     },
     pause: {
       ...drawSpell(random, [2_000, 8_000, Infinity], [100, 3_000]),
       leader: random.pick([0, 0.7]),
+    },
+    strikes: {
+      moments: moments.filter(() => random.chance(0.4)),
+      odds: random.pick([0, 0.01, 0.1, 0.5]),
+      kinds: random.pick<readonly StrikeKind[]>([
+        ['crash'],
+        ['crash', 'crash', 'pause', 'cut'],
+        ['cut'],
+        ['pause', 'cut'],
+      ]),
+      delayMs: random.pick([0, 0.5, 5]),
+      meanMs: random.pick([0.5, 20, electionMs, 3 * electionMs]),
     },
     pumpLagMs: random.pick([0, 0, 0.5, 5]),
     applyLagMs: random.pick([0, 0, 1, 10]),
@@ -138,8 +168,11 @@ export function drawSwarm(random: Random, seconds: number): SwarmOptions {
       reads: random.pick([0.1, 0.5]),
       keys: random.int(1, 6),
       paddingBytesMax: random.pick([0, 0, 100, 3_000]),
-      timeoutMs: random.pick([300, 1_000]),
+      timeoutMs: random.pick([50, 300, 1_000]),
       loss: random.pick([0, 0.05]),
+      toClaiming: random.pick([0, 0.3, 1]),
+      floodEveryMs: random.pick([100, 1_000, Infinity]),
+      floodMax: random.pick([2, 20]),
     },
     membersMax: random.int(founders, founders + 4),
     changeEveryMs: random.pick([300, 1_500, 6_000, Infinity]),

@@ -23,7 +23,9 @@ export type DriverFault =
   | 'request-ids-reused'
   | 'ack-before-commit'
   | 'compact-before-snapshot'
-  | 'old-log-not-voided';
+  | 'old-log-not-voided'
+  | 'known-snapshot-refused'
+  | 'older-snapshot-stepped';
 
 /** A law that did not hold. `facts` are plain values that show how. */
 export class CheckFailure extends Error {
@@ -38,6 +40,24 @@ export class CheckFailure extends Error {
   }
 }
 
+/** Points at which a crash, a pause or a cut is most likely to find a mistake. */
+export const moments = [
+  'vote',
+  'term',
+  'elected',
+  'acknowledgement',
+  'commit',
+  'config applied',
+  'config written',
+  'read',
+  'snapshot stored',
+  'snapshot taken',
+  'snapshot installing',
+  'hand-over',
+] as const;
+
+export type Moment = (typeof moments)[number];
+
 export type TraceSink = (line: string) => void;
 
 /** See the module comment. */
@@ -49,6 +69,8 @@ export class World {
   readonly #counts = new Map<string, number>();
   /** The liveness phase: machines and links are healthy and quick. */
   calm = false;
+  /** Told when `member` is at a moment; the nemesis listens. */
+  onMoment: (member: string, moment: Moment) => void = () => {};
 
   constructor(core: CoreModule, faults: ReadonlySet<DriverFault>, sink: TraceSink | undefined) {
     this.core = core;
@@ -74,6 +96,10 @@ export class World {
 
   after(delayMs: number, run: () => void): void {
     this.queue.after(delayMs, run);
+  }
+
+  moment(member: string, moment: Moment): void {
+    if (!this.calm) this.onMoment(member, moment);
   }
 
   /** Notes that something occurred; the tally proves that a run was not idle. */

@@ -70,6 +70,7 @@ export class Checkers {
     },
   ): void {
     if (step.entry.index > this.history.lastIndex) this.#logs.observed(process, process.status);
+    this.#logs.applies(process, step.entry);
     this.applied.applies(process, step);
   }
 

@@ -11,6 +11,7 @@ export const checkerNames = [
   'commit order',
   'commit quorum',
   'durable before sent',
+  'durable before applied',
   'applied alike',
   'applied once',
   'configuration',

@@ -112,6 +112,13 @@ export class LogCheckers {
     if (seen !== undefined) seen.commit = Math.max(seen.commit, index);
   }
 
+  /** `entry` is being applied. */
+  applies({ id, disk }: Process, { index, term }: Entry): void {
+    if (this.#components.holds(id, index, term)) return;
+    const facts = { member: id, index, term, durable: disk.lastIndex };
+    this.#components.fail('durable before applied', 'what is applied is durable here', facts);
+  }
+
   sends(process: Process, message: Message): void {
     const { type, to, term } = message;
     const { disk, id } = process;
