@@ -29,7 +29,7 @@ export type LivenessComponents = {
 
 /** Election timeouts that every step may take, and time for each entry that has to be caught up. */
 const ELECTIONS_MAX = 60;
-const ENTRY_MS = 20;
+const ENTRY_MS = 60;
 
 /** Throws CheckFailure if the group does not come back to life. */
 export function requireLiveness(components: LivenessComponents): void {
@@ -135,9 +135,10 @@ function processesOf({ hosts }: LivenessComponents, core: ReadonlySet<NodeId>): 
   return processes;
 }
 
-function limitOf({ options, checkers }: LivenessComponents): number {
+function limitOf({ options, hosts }: LivenessComponents): number {
   const electionMs = (options.raft.electionTicks ?? 10) * options.tickMs;
-  return electionMs * ELECTIONS_MAX + checkers.history.lastIndex * ENTRY_MS;
+  const lengths = [...hosts.values()].map((host) => host.process?.log.lastIndex ?? 0);
+  return electionMs * ELECTIONS_MAX + Math.max(...lengths) * ENTRY_MS;
 }
 
 function fail(components: LivenessComponents, core: ReadonlySet<NodeId>, law: string): void {

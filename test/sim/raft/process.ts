@@ -260,7 +260,8 @@ export class Process {
       const before = this.raft.status().confState;
       const change = world.core.decodeConfChange(entry.data);
       const after = this.raft.applyConfChange(change);
-      checkers.reconfigured(this, entry.index, { before, after });
+      // The configuration of the snapshot that is being taken over is in force already.
+      if (!this.#installing) checkers.reconfigured(this, entry.index, { before, after });
       world.moment(this.id, 'config applied');
     }
     checkers.applies(this, { entry, applied: this.#applied, outcome });
