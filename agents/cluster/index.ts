@@ -8,6 +8,8 @@ import { createDeploymentController } from './deployment/agent.ts';
 import { createEndpointMirroring } from './endpoint-mirroring/agent.ts';
 import { createEndpointSlicesController } from './endpoint-slices/agent.ts';
 import { createEndpointsController } from './endpoints/agent.ts';
+import type { EventTtlOptions } from './event-ttl/agent.ts';
+import { createEventTtl } from './event-ttl/agent.ts';
 import { createGarbageCollector } from './garbage-collector/agent.ts';
 import type { KubernetesServiceOptions } from './kubernetes-service/agent.ts';
 import { createKubernetesServiceController } from './kubernetes-service/agent.ts';
@@ -31,6 +33,7 @@ export type ClusterAgentsOptions = {
   readonly kinds: readonly ResourceKind[];
   /** The cluster CA's certificate, PEM: handed to pods in every namespace. */
   readonly caCertificate: string;
+  readonly eventTtl?: EventTtlOptions;
   readonly kubernetesService?: KubernetesServiceOptions;
   readonly nodeIpam?: NodeIpamOptions;
   readonly nodeLifecycle?: NodeLifecycleOptions;
@@ -71,8 +74,15 @@ export function clusterAgents(
     agent('deployment', createDeploymentController(deps)),
     agent('garbage-collector', createGarbageCollector(deps, { kinds })),
     agent('pod-gc', createPodGc(deps, options.podGc)),
+    agent('event-ttl', createEventTtl(deps, { ...declaredTtl(kinds), ...options.eventTtl })),
   ];
   return agents.map((one) => ({ ...one, warmUp }));
+}
+
+/** How long Events live, as their kind declares it. */
+function declaredTtl(kinds: readonly ResourceKind[]): EventTtlOptions {
+  const ttlMs = kinds.find(({ group, kind }) => group === '' && kind === 'Event')?.ttlMs;
+  return ttlMs === undefined ? {} : { ttlMs };
 }
 
 function agent<M, S>(

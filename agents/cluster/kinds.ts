@@ -14,6 +14,7 @@ export type {
   EndpointSlice,
   EndpointSubset,
   Endpoints,
+  Event,
   LabelSelector,
   Namespace,
   NamespaceCondition,
