@@ -77,6 +77,9 @@ const APPLETS = [
   'yes',
   'stty',
   'tty',
+  // kubectl cp runs it in the container.
+  'tar',
+  'cp',
 ];
 
 type ImageOptions = {
