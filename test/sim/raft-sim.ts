@@ -10,7 +10,8 @@ import { runSeed } from './raft/simulation.ts';
 export type { Failure, Outcome, RunOptions } from './raft/simulation.ts';
 export { runSeed } from './raft/simulation.ts';
 
-const HELP = `scripts/sim [--seeds n] [--from seed] [--seconds n] [--trace] [--keep-going] [--quiet]
+const HELP = `scripts/sim [mutations] [--seeds n] [--from seed] [--seconds n] [--trace] [--keep-going] [--quiet]
+  mutations      try faults on purpose instead; takes --seeds, --from and words of names
   --seeds n      how many seeds to run; default 200
   --from seed    the first one; default 1
   --seconds n    longest faulty phase of a run, in simulated seconds; default 15
@@ -19,7 +20,8 @@ const HELP = `scripts/sim [--seeds n] [--from seed] [--seconds n] [--trace] [--k
   --keep-going   go on after a failing seed
   --quiet        no tally of what occurred`;
 
-function main(): void {
+/** Runs what the command line asks for. */
+export function main(): void {
   const { values } = parseArgs({
     options: {
       seeds: { type: 'string', default: '200' },

@@ -137,7 +137,8 @@ export class LogCheckers {
       );
     }
     if (type === 'append-response') {
-      if (disk.lastIndex >= message.index) return;
+      // A later leader may have replaced it within the same sync; the old promise is void then, not false.
+      if (disk.lastIndex >= message.index || hardState?.term !== term) return;
       const more = { ...facts, index: message.index, durable: disk.lastIndex };
       this.#components.fail('durable before sent', 'what is acknowledged is durable', more);
       return;
