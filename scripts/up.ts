@@ -5,7 +5,7 @@
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { labLoadImage, labStatus, labUp } from '../src/lab/lab.ts';
+import { labLoadImage, labStatus, labUp } from '../src/lab/index.ts';
 import { runCommand } from '../src/lib/command.ts';
 import { messageOf } from '../src/lib/errors.ts';
 import { buildImages } from './lib/images.ts';

@@ -1,6 +1,6 @@
 /** Fail-over: SIGKILL of the leader's process under constant writes, until the next acknowledged one. */
 
-import { labKill, labStart, labStatus } from '../../src/lab/lab.ts';
+import { labKill, labStart, labStatus } from '../../src/lab/index.ts';
 import type { Row } from '../bench.ts';
 import type { BenchLab } from './bench-lab.ts';
 import { runLoad } from './http-load.ts';
@@ -30,7 +30,7 @@ async function oneFailover(lab: BenchLab, round: number): Promise<number> {
   }
   const ms = performance.now() - killed;
   await labKill({ name: lab.name, host: leader ?? '', wholeHost: false });
-  await labStart(lab.name, leader ?? '');
+  await labStart({ name: lab.name, host: leader ?? '' });
   return ms;
 }
 

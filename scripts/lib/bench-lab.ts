@@ -3,9 +3,8 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { parse } from 'yaml';
-import { labDown, labLoadImage, labUp } from '../../src/lab/lab.ts';
-import { planLab } from '../../src/lab/plan.ts';
-import { labRoot, readState } from '../../src/lab/state.ts';
+import { labDown, labLoadImage, labUp } from '../../src/lab/index.ts';
+import { planOf, readState } from '../../src/lab/state.ts';
 import type { LoadTarget } from './http-load.ts';
 import { buildImages } from './images.ts';
 
@@ -43,8 +42,7 @@ export async function startBenchLab(name: string, nodes: number): Promise<BenchL
     if (!state) throw new Error(`lab ${name} is gone`);
     return state;
   };
-  const { index } = await stateOf();
-  const plan = planLab(labRoot(), name, index, nodes);
+  const plan = planOf(name, await stateOf());
   return {
     name,
     kubeconfig,

@@ -2,7 +2,7 @@
 
 import Docker from 'dockerode';
 import { pathInHost } from '../../src/lab/host.ts';
-import { identify } from '../../src/lab/state.ts';
+import { identify } from '../../src/lab/processes.ts';
 import { runCommand } from '../../src/lib/command.ts';
 import type { Row } from '../bench.ts';
 import type { BenchLab } from './bench-lab.ts';

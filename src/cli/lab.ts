@@ -1,37 +1,33 @@
 /** `skein lab ...`: the lab for developers and chaos testers. */
 
 import { spawn } from 'node:child_process';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+import type { LabStatus } from '../lab/index.ts';
+import { oneOf, percent, wholeNumber } from './arguments.ts';
 import { formatTable } from './table.ts';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const sayProgress = (line: string): void => void process.stderr.write(`${line}\n`);
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 0) {
-    throw new InvalidArgumentError('must be a whole number of at least 0');
-  }
-  return value;
-}
-
-function percent(text: string): number {
-  const value = Number(text);
-  if (!(value >= 0 && value <= 100)) throw new InvalidArgumentError('must lie between 0 and 100');
-  return value;
-}
+const outputFormat = oneOf('text', 'json');
+const LOG_LINES_SHOWN = 200;
 
 type Named = { readonly name: string };
 
 /** Loads the lab's code only when a lab command runs. */
-const load = () => import('../lab/lab.ts');
+const load = () => import('../lab/index.ts');
 
+/** Adds `skein lab` and its subcommands. */
 export function addLabCommands(program: Command): void {
   const lab = program
     .command('lab')
     .description(
       'Real hosts on one machine (network namespaces with their own Docker) to develop and to break things.',
-    );
+    )
+    .addHelpText(
+      'after',
+      '\nEnvironment:\n  SKEIN_LAB_DIR  where labs are kept (default: /var/lib/skein-lab)',
+    )
+    .enablePositionalOptions();
   addLifeCommands(lab);
   addFaultCommands(lab);
   addAccessCommands(lab);
@@ -39,23 +35,28 @@ export function addLabCommands(program: Command): void {
 
 /** A subcommand with the --name option all of them share. */
 function sub(lab: Command, usage: string, description: string): Command {
-  return lab.command(usage).description(description).option('--name <name>', 'which lab', 'lab');
+  return lab
+    .command(usage)
+    .description(description)
+    .option('--name <name>', 'which lab: 1 to 12 lower-case letters, digits and dashes', 'lab');
 }
 
 function addLifeCommands(lab: Command): void {
+  type Up = Named & { nodes: number; flag?: string[]; stockDocker?: boolean };
   sub(lab, 'up', 'start a lab, or complete one; prints where the kubeconfig is')
-    .option('--nodes <n>', 'number of hosts', wholeNumber, 3)
+    .option('--nodes <n>', 'number of hosts, 1 to 50', wholeNumber, 3)
     .option(
       '--flag <flag...>',
       'further flags for `skein up` on every host, e.g. --flag=--log-level=debug',
     )
-    .action(async (options: Named & { nodes: number; flag?: string[] }) => {
+    .option('--stock-docker', 'run Docker as Debian installs it: with its bridge and firewall')
+    .action(async ({ name, nodes, flag, stockDocker }: Up) => {
       const { labUp } = await load();
-      const { name, nodes, flag } = options;
       const kubeconfig = await labUp({
         name,
         nodes,
         report: sayProgress,
+        docker: stockDocker ? 'stock' : 'bare',
         ...(flag ? { flags: flag } : {}),
       });
       say(`export KUBECONFIG=${kubeconfig}`);
@@ -64,40 +65,17 @@ function addLifeCommands(lab: Command): void {
     await (await load()).labDown(name, sayProgress);
   });
   sub(lab, 'status', 'what runs on each host, and what it says of the cluster')
-    .option('-o, --output <format>', 'text or json', 'text')
+    .option('-o, --output <format>', 'text or json', outputFormat, 'text')
     .action(async ({ name, output }: Named & { output: string }) => {
       const status = await (await load()).labStatus(name);
-      if (output === 'json') return say(JSON.stringify(status, null, 2));
-      const rows = status.hosts.map((host) => [
-        host.host,
-        host.address,
-        host.up ? 'up' : 'down',
-        host.dockerd ? 'up' : 'down',
-        host.skein ? 'up' : 'down',
-        host.status?.role,
-        host.status?.term,
-        host.status?.revision,
-        host.status?.leader?.node,
-      ]);
-      say(
-        formatTable(
-          ['HOST', 'ADDRESS', 'MACHINE', 'DOCKER', 'SKEIN', 'ROLE', 'TERM', 'REVISION', 'LEADER'],
-          rows,
-        ),
-      );
-      for (const [a, b] of status.cuts) say(`cut: ${a} - ${b}`);
-      for (const { a, b, delayMs, lossPercent } of status.delays) {
-        say(`delay: ${a} - ${b}: ${delayMs} ms, ${lossPercent} % lost`);
-      }
-      say(`kubeconfig: ${status.kubeconfig}`);
+      say(output === 'json' ? JSON.stringify(status, null, 2) : describeLab(status));
     });
-  sub(
-    lab,
-    'start <host>',
-    'start what does not run of a host: the host itself, Docker, Skein',
-  ).action(async (host: string, { name }: Named) => {
-    await (await load()).labStart(name, host);
-  });
+  sub(lab, 'start <host>', 'start what does not run of a host: the host itself, Docker, Skein')
+    .option('--flag <flag...>', 'further flags for this start of `skein up`')
+    .action(async (host: string, { name, flag }: Named & { flag?: string[] }) => {
+      const { labStart } = await load();
+      await labStart({ name, host, ...(flag ? { flags: flag } : {}) });
+    });
   sub(lab, 'stop <host>', "end a host's Skein process in good order (SIGTERM)").action(
     async (host: string, { name }: Named) => {
       await (await load()).labStop(name, host);
@@ -105,20 +83,42 @@ function addLifeCommands(lab: Command): void {
   );
 }
 
+/** `skein lab status` for people. */
+export function describeLab(status: LabStatus): string {
+  const state = (up: boolean) => (up ? 'up' : 'down');
+  const rows = status.hosts.map(({ host, address, up, dockerd, skein, status: node }) => [
+    host,
+    address,
+    state(up),
+    state(dockerd),
+    state(skein),
+    node?.role,
+    node?.term,
+    node?.revision,
+    node?.leader?.node,
+  ]);
+  const header = ['HOST', 'ADDRESS', 'MACHINE', 'DOCKER', 'SKEIN'];
+  return [
+    formatTable([...header, 'ROLE', 'TERM', 'REVISION', 'LEADER'], rows),
+    ...status.cuts.map(([a, b]) => `cut: ${a} - ${b}`),
+    ...status.delays.map(
+      ({ a, b, delayMs, lossPercent }) =>
+        `delay: ${a} - ${b}: ${delayMs} ms, ${lossPercent} % lost`,
+    ),
+    `kubeconfig: ${status.kubeconfig}`,
+  ].join('\n');
+}
+
 function addFaultCommands(lab: Command): void {
-  sub(lab, 'kill <host|leader>', "SIGKILL a host's Skein process")
+  sub(lab, 'kill <host|leader>', "SIGKILL a host's Skein process; prints the host's name")
     .option(
       '--whole-host',
       'everything on the host instead, containers included; its link goes dead',
     )
     .action(async (host: string, options: Named & { wholeHost?: boolean }) => {
       const { labKill } = await load();
-      const killed = await labKill({
-        name: options.name,
-        host,
-        wholeHost: options.wholeHost ?? false,
-      });
-      say(killed);
+      const { name, wholeHost = false } = options;
+      say(await labKill({ name, host, wholeHost }));
     });
   sub(lab, 'cut <a> <b>', 'cut the link between two hosts').action(
     async (a: string, b: string, { name }: Named) => {
@@ -133,17 +133,25 @@ function addFaultCommands(lab: Command): void {
   sub(lab, 'heal', 'mend every cut and every slow link').action(async ({ name }: Named) => {
     await (await load()).labHeal(name);
   });
-  sub(lab, 'delay <a> <b> <ms>', 'slow the link between two hosts down, each way')
+  lab
+    .command('delay')
+    .description('slow the link between two hosts down, each way; 0 ends it')
+    .argument('<a>')
+    .argument('<b>')
+    .argument('<ms>', 'milliseconds', wholeNumber)
+    .option('--name <name>', 'which lab', 'lab')
     .option('--loss <percent>', 'share of frames lost', percent, 0)
-    .action(async (a: string, b: string, ms: string, options: Named & { loss: number }) => {
+    .action(async (a: string, b: string, delayMs: number, options: Named & { loss: number }) => {
       const { labDelay } = await load();
-      await labDelay(options.name, {
-        a,
-        b,
-        delayMs: wholeNumber(ms),
-        lossPercent: options.loss,
-      });
+      await labDelay(options.name, { a, b, delayMs, lossPercent: options.loss });
     });
+  sub(
+    lab,
+    'readdress <host> <address>',
+    'give a host another address of the lab, as a new lease would; then stop and start its Skein',
+  ).action(async (host: string, address: string, { name }: Named) => {
+    await (await load()).labReaddress(name, host, address);
+  });
 }
 
 function addAccessCommands(lab: Command): void {
@@ -161,16 +169,26 @@ function addAccessCommands(lab: Command): void {
   ).action(async (source: string, { name }: Named) => {
     await (await load()).labLoadImage(name, source, sayProgress);
   });
-  sub(lab, 'exec <host> <command...>', 'run a command on a host: skein lab exec node1 -- ip addr')
+  sub(
+    lab,
+    'exec <host> [command...]',
+    "run a command on a host (default: a shell), with this terminal and the command's exit code",
+  )
+    .passThroughOptions()
     .action(async (host: string, command: string[], { name }: Named) => {
-      process.exitCode = await (await load()).labExec(name, host, command);
+      // What follows the host belongs to the command, a separating -- excepted.
+      const [first, ...rest] = command;
+      process.exitCode = await (await load()).labExec(name, host, first === '--' ? rest : command);
     });
   sub(lab, 'logs <host>', "the log of a host's Skein process")
-    .option('-f, --follow', 'keep printing')
+    .option('-f, --follow', `print the last ${LOG_LINES_SHOWN} lines and keep printing`)
     .action(async (host: string, options: Named & { follow?: boolean }) => {
       const file = await (await load()).labLogFile(options.name, host);
-      const args = options.follow ? ['-n', '200', '-F', file] : ['-n', '+1', file];
-      const tail = spawn('tail', args, { stdio: 'inherit' });
-      await new Promise((resolve) => tail.once('exit', resolve));
+      const args = options.follow ? ['-n', String(LOG_LINES_SHOWN), '-F'] : ['-n', '+1'];
+      const tail = spawn('tail', [...args, file], { stdio: 'inherit' });
+      process.exitCode = await new Promise<number>((resolve, reject) => {
+        tail.once('error', reject);
+        tail.once('exit', (code) => resolve(code ?? 0));
+      });
     });
 }

@@ -4,16 +4,18 @@
  * them, waits, and writes them back, and a rule at the TAP forwards them to the receiver's port.
  */
 
-import { spawn } from 'node:child_process';
-import { open } from 'node:fs/promises';
 import { runCommand } from '../lib/command.ts';
 import { SkeinError } from '../lib/errors.ts';
+import { launch } from './launch.ts';
+import { portsOf } from './network.ts';
 import { hostOf, type LabPlan } from './plan.ts';
-import { type DelayRule, identify, type ProcessId, signalProcess, waitGone } from './state.ts';
+import { identify, type ProcessId, pause, signalProcess, waitGone } from './processes.ts';
+import type { DelayRule } from './state.ts';
 
 export const DELAY_DEVICE = 'delay0';
 const SCRIPT = new URL('./delay-line.ts', import.meta.url).pathname;
 const START_DEADLINE_MS = 5000;
+const POLL_MS = 20;
 
 /** The rules that lead frames of slowed links to the delay line and back. Pure. */
 export function delayRuleset(plan: LabPlan, rules: readonly DelayRule[]): string {
@@ -45,33 +47,38 @@ ${returns.join('\n')}
 `;
 }
 
-/** Makes exactly `rules` hold; returns the delay line's process, or undefined when no rule is left. */
+/**
+ * Makes exactly `rules` hold; returns the delay line's process, or undefined when no rule is left. Links of hosts that are
+ * unplugged get their rule when the host is plugged in again.
+ */
 export async function ensureDelayLine(
   plan: LabPlan,
   rules: readonly DelayRule[],
   running: ProcessId | undefined,
 ): Promise<ProcessId | undefined> {
   await stopDelayLine(plan, running);
-  if (rules.length === 0) return undefined;
-  const lines = rules.map((rule) => ({
+  const ports = await portsOf(plan);
+  const plugged = (name: string) => ports.has(hostOf(plan, name).port);
+  const present = rules.filter(({ a, b }) => plugged(a) && plugged(b));
+  if (present.length === 0) return undefined;
+  const lines = present.map((rule) => ({
     ...rule,
     a: hostOf(plan, rule.a).mac,
     b: hostOf(plan, rule.b).mac,
   }));
-  const log = await open(`${plan.dir}/delay-line.log`, 'a', 0o600);
+  const netns = `--net=/run/netns/${plan.switchNetns}`;
   // nsenter without --pid replaces itself by the program: the child's pid is the delay line's.
-  const child = spawn(
-    'nsenter',
-    [`--net=/run/netns/${plan.switchNetns}`, process.execPath, SCRIPT, JSON.stringify(lines)],
-    { detached: true, stdio: ['ignore', log.fd, log.fd], cwd: '/' },
-  );
-  child.unref();
-  await log.close();
+  const child = await launch({
+    what: 'the delay line',
+    program: 'nsenter',
+    args: [netns, process.execPath, SCRIPT, JSON.stringify(lines)],
+    logFile: `${plan.dir}/delay-line.log`,
+  });
   const id = await identify(child.pid ?? 0);
   if (!id) throw new SkeinError('command-failed', 'the delay line did not start');
   await waitForDevice(plan, id);
   await runCommand('ip', ['netns', 'exec', plan.switchNetns, 'nft', '-f', '-'], {
-    input: delayRuleset(plan, rules),
+    input: delayRuleset(plan, present),
   });
   return id;
 }
@@ -92,7 +99,7 @@ async function waitForDevice(plan: LabPlan, id: ProcessId): Promise<void> {
         cause: failure,
       });
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await pause(POLL_MS);
   }
 }
 

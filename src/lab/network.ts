@@ -29,58 +29,74 @@ async function linkExists(link: string, netns?: string): Promise<boolean> {
   );
 }
 
-/** Makes the switch and the machine's link to it; what exists is left as it is. */
-export async function ensureSwitch(plan: LabPlan): Promise<void> {
-  if (!(await namespaces()).has(plan.switchNetns)) {
-    await ipBatch([`netns add ${plan.switchNetns}`]);
-    await ipBatch(
-      [
-        'link set lo up',
-        `link add ${BRIDGE} type bridge stp_state 0 forward_delay 0`,
-        `addr add ${plan.gateway}/${plan.prefixLength} dev ${BRIDGE}`,
-        `link set ${BRIDGE} up`,
-      ],
-      plan.switchNetns,
-    );
-    await applyCuts(plan, []);
-  }
-  if (!(await linkExists(plan.uplink))) {
-    await ipBatch([
-      `link add ${plan.uplink} type veth peer name ${UPLINK_PORT} netns ${plan.switchNetns}`,
-      `addr add ${plan.uplinkAddress}/${plan.prefixLength} dev ${plan.uplink}`,
-      `link set ${plan.uplink} up`,
-    ]);
-    await ipBatch(
-      [`link set ${UPLINK_PORT} master ${BRIDGE}`, `link set ${UPLINK_PORT} up`],
-      plan.switchNetns,
-    );
-  }
+/** Interfaces of the switch: the ports of plugged hosts among them. */
+export async function portsOf(plan: LabPlan): Promise<ReadonlySet<string>> {
+  const text = await runCommand('ip', ['-netns', plan.switchNetns, '-j', 'link', 'show']);
+  const links = JSON.parse(text || '[]') as { ifname: string }[];
+  return new Set(links.map(({ ifname }) => ifname));
 }
 
-/** Makes the host's namespace and plugs it in; what exists is left as it is. */
+/** Makes the switch and the machine's link to it; completes what an interrupted command left. */
+export async function ensureSwitch(plan: LabPlan): Promise<void> {
+  const { switchNetns: netns, prefixLength } = plan;
+  if (!(await namespaces()).has(netns)) await ipBatch([`netns add ${netns}`]);
+  if (!(await linkExists(BRIDGE, netns))) {
+    await ipBatch([`link add ${BRIDGE} type bridge stp_state 0 forward_delay 0`], netns);
+  }
+  await ipBatch(
+    [
+      'link set lo up',
+      `addr replace ${plan.gateway}/${prefixLength} dev ${BRIDGE}`,
+      `link set ${BRIDGE} up`,
+    ],
+    netns,
+  );
+  if (!(await linkExists(plan.uplink))) {
+    const veth = `link add ${plan.uplink} type veth peer name ${UPLINK_PORT}`;
+    await ipBatch([`${veth} netns ${netns}`]);
+  }
+  await ipBatch([
+    `addr replace ${plan.uplinkAddress}/${prefixLength} dev ${plan.uplink}`,
+    `link set ${plan.uplink} up`,
+  ]);
+  await ipBatch([`link set ${UPLINK_PORT} master ${BRIDGE}`, `link set ${UPLINK_PORT} up`], netns);
+}
+
+/** Makes the host's namespace and plugs it in; completes what an interrupted command left. */
 export async function ensureHostLink(plan: LabPlan, host: HostPlan): Promise<void> {
   const existing = await namespaces();
   if (!existing.has(host.netns)) await ipBatch([`netns add ${host.netns}`]);
   if (!(await linkExists('eth0', host.netns))) {
-    await ipBatch(
-      [
-        `link add ${host.port} type veth peer name eth0 address ${host.mac} netns ${host.netns}`,
-        `link set ${host.port} master ${BRIDGE}`,
-        `link set ${host.port} up`,
-      ],
-      plan.switchNetns,
-    );
-    await ipBatch(
-      [
-        'link set lo up',
-        `addr add ${host.address}/${plan.prefixLength} dev eth0`,
-        'link set eth0 up',
-        `route add default via ${plan.gateway}`,
-      ],
-      host.netns,
-    );
+    const veth = `link add ${host.port} type veth peer name eth0 address ${host.mac}`;
+    await ipBatch([`${veth} netns ${host.netns}`], plan.switchNetns);
   }
-  await ipBatch([`link set ${host.port} up`], plan.switchNetns);
+  await ipBatch(
+    [
+      'link set lo up',
+      `addr replace ${host.address}/${plan.prefixLength} dev eth0`,
+      'link set eth0 up',
+      `route replace default via ${plan.gateway}`,
+    ],
+    host.netns,
+  );
+  await ipBatch(
+    [`link set ${host.port} master ${BRIDGE}`, `link set ${host.port} up`],
+    plan.switchNetns,
+  );
+}
+
+/** Gives the host `address` in place of its own. Does nothing to a host that is unplugged: it will get it when it returns. */
+export async function changeAddress(plan: LabPlan, host: HostPlan, address: string): Promise<void> {
+  if (host.address === address || !(await namespaces()).has(host.netns)) return;
+  // The new one first: with the last address of a link its routes would go as well.
+  await ipBatch(
+    [
+      `addr replace ${address}/${plan.prefixLength} dev eth0`,
+      `addr del ${host.address}/${plan.prefixLength} dev eth0`,
+      `route replace default via ${plan.gateway}`,
+    ],
+    host.netns,
+  );
 }
 
 /** Unplugs a host and removes its namespace: its peers hear nothing of it any more, not even a refusal. */

@@ -47,8 +47,22 @@ export function checkLabName(name: string): void {
   );
 }
 
-/** The plan of lab `name` with nodes node1 to node`nodes`. `root` holds one directory per lab. */
-export function planLab(root: string, name: string, index: number, nodes: number): LabPlan {
+export type PlanOptions = {
+  /** Directory that holds one directory per lab. */
+  readonly root: string;
+  readonly name: string;
+  readonly index: number;
+  /** Hosts node1 to node<nodes>. */
+  readonly nodes: number;
+  /** Hosts that do not have the address that follows from their number. */
+  readonly addresses?: Readonly<Record<string, string>>;
+};
+
+const FIRST_HOST_BYTE = 11;
+
+/** The plan of a lab. Throws config-invalid for a name or a number of nodes that cannot be. */
+export function planLab(options: PlanOptions): LabPlan {
+  const { root, name, index, nodes, addresses = {} } = options;
   checkLabName(name);
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > LAB_NODES_MAX) {
     throw new SkeinError(
@@ -69,10 +83,10 @@ export function planLab(root: string, name: string, index: number, nodes: number
     prefixLength: 24,
     hosts: Array.from({ length: nodes }, (_, position) => {
       const host = `node${position + 1}`;
-      const last = 11 + position;
+      const last = FIRST_HOST_BYTE + position;
       return {
         name: host,
-        address: `${subnet}.${last}`,
+        address: addresses[host] ?? `${subnet}.${last}`,
         netns: `skein-${name}-${host}`,
         port: `p-${host}`,
         mac: `02:77:00:00:${hex(index)}:${hex(last)}`,
@@ -80,6 +94,20 @@ export function planLab(root: string, name: string, index: number, nodes: number
       };
     }),
   };
+}
+
+/** Throws config-invalid unless `address` may become the address of `host` in this lab. */
+export function checkNewAddress(plan: LabPlan, host: HostPlan, address: string): void {
+  const subnet = `10.77.${plan.index}.`;
+  const last = Number(address.startsWith(subnet) ? address.slice(subnet.length) : Number.NaN);
+  const taken = [plan.gateway, plan.uplinkAddress];
+  for (const other of plan.hosts) if (other !== host) taken.push(other.address);
+  const fits = Number.isInteger(last) && last > 0 && last < 255 && !taken.includes(address);
+  if (fits) return;
+  throw new SkeinError(
+    'config-invalid',
+    `"${address}" cannot be an address of lab ${plan.name}: it must lie in ${subnet}0/24 and be free`,
+  );
 }
 
 /** The host called `name`; throws config-invalid that lists the hosts there are. */

@@ -1,15 +1,10 @@
-/**
- * What a lab remembers between commands: one JSON file per lab with the plan's parameters and, per
- * host, the processes started. A process is named by pid and start time, so that a reused pid is
- * never mistaken for ours.
- */
+/** What a lab remembers between commands: one JSON file per lab with the plan's parameters and, per host, the processes started. */
 
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { SkeinError } from '../lib/errors.ts';
+import { messageOf, SkeinError } from '../lib/errors.ts';
+import { withLock } from './lock.ts';
 import { checkLabName, freeIndex, type LabPlan, planLab } from './plan.ts';
-
-/** A process as the machine's own pid namespace sees it. `startTime` is field 22 of /proc/pid/stat. */
-export type ProcessId = { readonly pid: number; readonly startTime: string };
+import type { ProcessId } from './processes.ts';
 
 export type HostProcesses = {
   /** Process 1 of the host's pid namespace: its death is the host's death. */
@@ -25,6 +20,12 @@ export type DelayRule = {
   readonly lossPercent: number;
 };
 
+/**
+ * How each host's Docker is set up. `bare`: no bridge, no firewall rules, as suits a machine for Skein. `stock`: with both, as
+ * Debian installs it: forwarded packets are dropped unless a rule admits them.
+ */
+export type DockerSetup = 'bare' | 'stock';
+
 export type LabState = {
   readonly index: number;
   readonly nodes: number;
@@ -33,35 +34,59 @@ export type LabState = {
   readonly cuts: readonly (readonly [string, string])[];
   readonly delays: readonly DelayRule[];
   /** The delay line, while any delay is set. */
-  readonly delayLine?: ProcessId;
+  readonly delayLine?: ProcessId | undefined;
   /** Extra flags of every host's `skein up`. */
   readonly flags: readonly string[];
+  /** Default bare. */
+  readonly docker?: DockerSetup;
+  /** Addresses of hosts that were given another than their first. */
+  readonly addresses?: Readonly<Record<string, string>>;
 };
 
-/** Directory of all labs: SKEIN_LAB_DIR or /var/lib/skein-lab. */
+export type NewLab = Pick<LabState, 'nodes' | 'flags'> & { readonly docker?: DockerSetup };
+
+/** Directory of all labs: SKEIN_LAB_DIR or /var/lib/skein-lab. Throws config-invalid when it is no absolute path. */
 export function labRoot(): string {
-  return process.env['SKEIN_LAB_DIR'] ?? '/var/lib/skein-lab';
+  const root = process.env['SKEIN_LAB_DIR'] || '/var/lib/skein-lab';
+  if (root.startsWith('/')) return root;
+  throw new SkeinError('config-invalid', `SKEIN_LAB_DIR: expected an absolute path, got "${root}"`);
 }
+
+/** Directory of the lock files; an underscore keeps it apart from any lab. */
+const LOCKS = '_locks';
 
 const stateFile = (name: string): string => `${labRoot()}/${name}/lab.json`;
 
-/** The state of lab `name`, or undefined when there is none. */
+/** The plan that follows from a lab's state. */
+export function planOf(name: string, { index, nodes, addresses }: LabState): LabPlan {
+  return planLab({ root: labRoot(), name, index, nodes, ...(addresses ? { addresses } : {}) });
+}
+
+/** The state of lab `name`, or undefined when there is none. Throws data-damaged when it cannot be read. */
 export async function readState(name: string): Promise<LabState | undefined> {
   checkLabName(name);
+  const path = stateFile(name);
+  let text: string;
   try {
-    return JSON.parse(await readFile(stateFile(name), 'utf8')) as LabState;
+    text = await readFile(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
+  try {
+    return JSON.parse(text) as LabState;
+  } catch (cause) {
+    throw new SkeinError('data-damaged', `${path} cannot be read: ${messageOf(cause)}`, { cause });
+  }
 }
 
-/** Replaces the state atomically. */
+/** Replaces the state atomically and durably. */
 export async function writeState(name: string, state: LabState): Promise<void> {
   const temporary = `${stateFile(name)}.new`;
   const file = await open(temporary, 'w', 0o600);
   try {
     await file.writeFile(`${JSON.stringify(state, null, 2)}\n`);
+    await file.sync();
   } finally {
     await file.close();
   }
@@ -72,41 +97,42 @@ export async function writeState(name: string, state: LabState): Promise<void> {
 export async function loadLab(name: string): Promise<{ state: LabState; plan: LabPlan }> {
   const state = await readState(name);
   if (!state) {
+    const others = await listLabs();
     const hint = name === 'lab' ? '' : ` --name ${name}`;
+    const known = others.length === 0 ? '' : `; there is: ${others.join(', ')}`;
     throw new SkeinError(
       'config-invalid',
-      `there is no lab "${name}"; start it with: skein lab up${hint}`,
+      `there is no lab "${name}"; start it with: skein lab up${hint}${known}`,
     );
   }
-  return { state, plan: planLab(labRoot(), name, state.index, state.nodes) };
+  return { state, plan: planOf(name, state) };
 }
 
-/** Names of all labs that have a state, sorted. */
+/** Names of all labs, sorted. */
 export async function listLabs(): Promise<string[]> {
   const entries = await readdir(labRoot(), { withFileTypes: true }).catch(() => []);
   return entries
-    .filter((entry) => entry.isDirectory())
+    .filter((entry) => entry.isDirectory() && entry.name !== LOCKS)
     .map((entry) => entry.name)
     .sort();
 }
 
 /** Creates the state of a new lab with a free index. */
-export async function createState(
-  name: string,
-  nodes: number,
-  flags: readonly string[],
-): Promise<LabState> {
+export async function createState(name: string, lab: NewLab): Promise<LabState> {
   checkLabName(name);
-  const taken = new Set<number>();
-  for (const other of await listLabs()) {
-    const state = await readState(other);
-    if (state) taken.add(state.index);
-  }
-  const state = { index: freeIndex(taken), nodes, hosts: {}, cuts: [], delays: [], flags };
-  planLab(labRoot(), name, state.index, nodes);
-  await mkdir(`${labRoot()}/${name}`, { recursive: true, mode: 0o700 });
-  await writeState(name, state);
-  return state;
+  // Labs are locked one by one; which index is free concerns them all.
+  return withLock({ directory: `${labRoot()}/${LOCKS}`, name: '_index' }, async () => {
+    const taken = new Set<number>();
+    for (const other of await listLabs()) {
+      const state = await readState(other);
+      if (state) taken.add(state.index);
+    }
+    const state = { ...lab, index: freeIndex(taken), hosts: {}, cuts: [], delays: [] };
+    planOf(name, state);
+    await mkdir(`${labRoot()}/${name}`, { recursive: true, mode: 0o700 });
+    await writeState(name, state);
+    return state;
+  });
 }
 
 /** Forgets a lab with all that its hosts kept on disk. */
@@ -120,82 +146,8 @@ export async function removeLab(name: string): Promise<void> {
   });
 }
 
-const LOCK_WAIT_MS = 60_000;
-
-/**
- * Runs `work` while no other command changes labs. The lock file names its holder; one whose holder is gone
- * is taken over.
- */
-export async function withLabLock<T>(work: () => Promise<T>): Promise<T> {
-  const path = `${labRoot()}/lock`;
-  await mkdir(labRoot(), { recursive: true, mode: 0o700 });
-  const deadline = performance.now() + LOCK_WAIT_MS;
-  for (;;) {
-    try {
-      const file = await open(path, 'wx', 0o600);
-      await file.writeFile(String(process.pid));
-      await file.close();
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const holder = Number(await readFile(path, 'utf8').catch(() => ''));
-    const gone = holder > 0 && (await processStartTime(holder)) === undefined;
-    if (gone) await rm(path, { force: true });
-    else if (performance.now() > deadline) {
-      throw new SkeinError(
-        'deadline-exceeded',
-        `another lab command (pid ${holder}) holds ${path}; try again when it has ended`,
-      );
-    } else await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  try {
-    return await work();
-  } finally {
-    await rm(path, { force: true });
-  }
-}
-
-/** Start time of a living process, or undefined when it is gone or a zombie. */
-export async function processStartTime(pid: number): Promise<string | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  if (stat === undefined) return undefined;
-  // The second field is the program's name in parentheses and may hold anything: count from its end.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields[0] === 'Z' ? undefined : fields[19];
-}
-
-export async function identify(pid: number): Promise<ProcessId | undefined> {
-  const startTime = await processStartTime(pid);
-  return startTime === undefined ? undefined : { pid, startTime };
-}
-
-/** True while the very process that was started is alive. */
-export async function isAlive(id: ProcessId | undefined): Promise<boolean> {
-  return id !== undefined && (await processStartTime(id.pid)) === id.startTime;
-}
-
-/** Sends `signal` unless the process is gone. */
-export async function signalProcess(
-  id: ProcessId | undefined,
-  signal: NodeJS.Signals,
-): Promise<boolean> {
-  if (!id || !(await isAlive(id))) return false;
-  try {
-    process.kill(id.pid, signal);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
-    throw error;
-  }
-}
-
-/** Waits until the process is gone; false when it outlives the deadline. */
-export async function waitGone(id: ProcessId | undefined, deadlineMs: number): Promise<boolean> {
-  const deadline = performance.now() + deadlineMs;
-  while (await isAlive(id)) {
-    if (performance.now() > deadline) return false;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return true;
+/** Runs `work` while no other command changes lab `name`. */
+export function withLabLock<T>(name: string, work: () => Promise<T>): Promise<T> {
+  checkLabName(name);
+  return withLock({ directory: `${labRoot()}/${LOCKS}`, name }, work);
 }

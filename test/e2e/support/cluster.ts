@@ -10,9 +10,8 @@ import type { Test } from 'tap';
 import { buildImages } from '../../../scripts/lib/images.ts';
 import { callControl } from '../../../src/cli/control-client.ts';
 import type { NodeStatusReport } from '../../../src/cli/status-types.ts';
-import * as lab from '../../../src/lab/lab.ts';
-import { planLab } from '../../../src/lab/plan.ts';
-import { labRoot, readState } from '../../../src/lab/state.ts';
+import * as lab from '../../../src/lab/index.ts';
+import { planOf, readState } from '../../../src/lab/state.ts';
 import { runCommand } from '../../../src/lib/command.ts';
 
 export type ClusterOptions = {
@@ -140,7 +139,7 @@ export class TestCluster {
     }).catch(() => undefined);
   }
 
-  #plan: ReturnType<typeof planLab> | undefined;
+  #plan: ReturnType<typeof planOf> | undefined;
 
   /** The names of all hosts. */
   get hosts(): readonly string[] {
@@ -158,7 +157,7 @@ export class TestCluster {
   async locate(): Promise<readonly string[]> {
     const state = await readState(this.name);
     if (!state) throw new Error(`lab ${this.name} is gone`);
-    this.#plan = planLab(labRoot(), this.name, state.index, state.nodes);
+    this.#plan = planOf(this.name, state);
     return this.#plan.hosts.map((host) => host.name);
   }
 
@@ -225,7 +224,7 @@ export class TestCluster {
   }
 
   startHost(host: string): Promise<void> {
-    return lab.labStart(this.name, host);
+    return lab.labStart({ name: this.name, host });
   }
 
   cut(a: string, b: string): Promise<void> {
