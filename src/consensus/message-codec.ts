@@ -80,7 +80,8 @@ function bodyOf(message: Message): unknown[] {
       return [message.lastIndex, message.lastTerm, message.transfer];
     case 'vote-response':
     case 'pre-vote-response':
-      return [message.reject];
+      if (message.commit === undefined || message.commitTerm === undefined) return [message.reject];
+      return [message.reject, message.commit, message.commitTerm];
     case 'append':
       return [
         message.prevIndex,
@@ -132,7 +133,13 @@ function decodeMessage(raw: readonly unknown[], peer: NodeId, self: NodeId): Mes
       };
     case 'vote-response':
     case 'pre-vote-response':
-      return { type, ...envelope, reject: flag(body[0]) };
+      return {
+        type,
+        ...envelope,
+        reject: flag(body[0]),
+        // Members of an earlier version do not say what they know to be committed.
+        ...(body.length > 1 ? { commit: index(1), commitTerm: term(2) } : {}),
+      };
     case 'append': {
       const prevIndex = index(0);
       const prevTerm = term(1);

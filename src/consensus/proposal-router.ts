@@ -31,10 +31,12 @@ export class ProposalRouter {
   /** See Consensus.propose. Only what certainly had no effect is tried again. */
   async propose(data: Uint8Array, options: ProposeOptions): Promise<ProposeResult> {
     const { clock, leadership, proposals, forwarder, self } = this.#components;
-    const { deadlineMs = DEADLINE_MS, signal } = options;
+    const { deadlineMs = DEADLINE_MS, leaderWaitMs = deadlineMs, signal } = options;
     proposals.requireFit(data);
     const endMs = clock.monotonicMs() + deadlineMs;
     let refusal: string | undefined;
+    /** When the present time without a leader will have been too long. */
+    let leaderlessEndMs: number | undefined;
     for (;;) {
       if (this.#stopped) return { kind: 'dropped', reason: 'the node is stopping' };
       if (signal?.aborted) return { kind: 'dropped', reason: 'withdrawn before it was sent' };
@@ -43,9 +45,13 @@ export class ProposalRouter {
       const { leader } = leadership;
       if (leader === undefined) {
         refusal = undefined;
-        await this.#pause(remainingMs, signal);
+        const nowMs = clock.monotonicMs();
+        leaderlessEndMs ??= nowMs + leaderWaitMs;
+        if (nowMs >= leaderlessEndMs) return refused(undefined);
+        await this.#pause(Math.min(endMs, leaderlessEndMs) - nowMs, signal);
         continue;
       }
+      leaderlessEndMs = undefined;
       const home = leader === self ? proposals : forwarder;
       const outcome = await withdrawable(home.propose(data, remainingMs), signal);
       if (outcome.kind !== 'refused') return outcome;

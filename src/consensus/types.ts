@@ -76,4 +76,9 @@ export interface Consensus {
   stop(): Promise<void>;
 }
 
-export type ProposeOptions = { readonly deadlineMs?: number; readonly signal?: AbortSignal };
+export type ProposeOptions = {
+  readonly deadlineMs?: number;
+  /** Longest time to wait for somebody to lead, within the deadline. Default: until the deadline. */
+  readonly leaderWaitMs?: number;
+  readonly signal?: AbortSignal;
+};

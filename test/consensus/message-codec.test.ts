@@ -24,6 +24,7 @@ const messages: readonly Message[] = [
   { type: 'pre-vote', ...envelope, lastIndex: index, lastTerm: term, transfer: false },
   { type: 'vote-response', ...envelope, reject: true },
   { type: 'pre-vote-response', ...envelope, reject: false },
+  { type: 'vote-response', ...envelope, reject: true, commit: index, commitTerm: term },
   { type: 'append', ...envelope, prevIndex: index, prevTerm: term, entries, commit: index },
   {
     type: 'append-response',
