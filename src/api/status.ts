@@ -9,7 +9,7 @@ import { fieldErrorBody, fieldErrorReason, fieldErrorsMessage } from '../resourc
 import type { FieldError } from '../resources/types.ts';
 import type { StatusCause, StatusDetails, StatusObject, Target } from './types.ts';
 
-/** Seconds a client should wait when no quorum is reachable. */
+/** Seconds after which a client may repeat what certainly had no effect. */
 const RETRY_AFTER_SECONDS = 1;
 
 /** What a Status is about: enough to word it as upstream does. */
@@ -228,13 +228,15 @@ export function toApiError(error: unknown): ApiError {
   if (!(error instanceof SkeinError)) return internalError(error);
   switch (error.code) {
     case 'no-leader':
+      // No Retry-After: clients would wait out the missing majority ten times over before they say a word.
+      return failure(503, 'ServiceUnavailable', noQuorum(error), undefined, error);
     case 'not-leader':
     case 'proposal-dropped':
     case 'peer-unreachable':
       return failure(
         503,
         'ServiceUnavailable',
-        `no quorum of the cluster is reachable, nothing was changed: ${error.message}`,
+        noQuorum(error),
         { retryAfterSeconds: RETRY_AFTER_SECONDS },
         error,
       );
@@ -243,7 +245,8 @@ export function toApiError(error: unknown): ApiError {
         504,
         'Timeout',
         `the request was sent to the cluster, and its outcome is unknown: ${error.message}`,
-        { retryAfterSeconds: RETRY_AFTER_SECONDS },
+        // No Retry-After: a client that repeats a create by itself would report a conflict with its own object.
+        undefined,
         error,
       );
     case 'deadline-exceeded':
@@ -252,10 +255,14 @@ export function toApiError(error: unknown): ApiError {
         504,
         'Timeout',
         `the request did not end in time: ${error.message}`,
-        { retryAfterSeconds: RETRY_AFTER_SECONDS },
+        undefined,
         error,
       );
     default:
       return internalError(error);
   }
+}
+
+function noQuorum(error: SkeinError): string {
+  return `no quorum of the cluster is reachable, nothing was changed: ${error.message}`;
 }

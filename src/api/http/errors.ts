@@ -1,10 +1,19 @@
 /** Failures that only the HTTP layer knows, in upstream's words. */
 
 import { type ApiError, failure } from '../status.ts';
+import type { ResourcePath } from './path.ts';
 
 /** 404 for paths and resources that are not served. */
 export function unknownPath(): ApiError {
   return failure(404, 'NotFound', 'the server could not find the requested resource', {});
+}
+
+/** 404 for a resource that this server does not have, named as client-go names it. */
+export function unknownResource(verb: string, path: ResourcePath): ApiError {
+  const { group, plural, version } = path;
+  const what = group === '' ? plural : `${plural}.${group}`;
+  const why = `the server could not find the requested resource (${verb} ${what}, version ${version})`;
+  return failure(404, 'NotFound', why, {});
 }
 
 /** 405 for a method that the resource does not have. */

@@ -51,7 +51,10 @@ export class RequestHandler {
   readonly #options: HandlerOptions;
   readonly #version: object;
   readonly #metrics: Metrics;
+  /** Fires when watches and streams must end. */
   readonly #closing = new AbortController();
+  /** Fires when nothing is waited for any more. */
+  readonly #cutting = new AbortController();
   #short = 0;
   #long = 0;
 
@@ -67,9 +70,14 @@ export class RequestHandler {
     return this.#short + this.#long;
   }
 
-  /** Ends every wait and every watch. */
+  /** Ends watches and streams; what is nearly done may still be answered. */
   close(): void {
-    this.#closing.abort(new SkeinError('aborted', 'the API server is stopping'));
+    this.#closing.abort(stopping());
+  }
+
+  /** Ends every wait. */
+  cut(): void {
+    this.#cutting.abort(stopping());
   }
 
   /** Answers one request; `upgrade` is given when the client asked to leave HTTP. Never rejects. */
@@ -144,10 +152,10 @@ export class RequestHandler {
       sendStatus(response, toApiError(error).status);
     };
     const onClose = () => controller.abort(new SkeinError('aborted', 'the client went away'));
-    const onClosing = () => controller.abort(this.#closing.signal.reason);
+    const onClosing = () => controller.abort(stopping());
     const timer = clock.after(requestTimeoutMs, expire);
     response.once('close', onClose);
-    this.#closing.signal.addEventListener('abort', onClosing, { once: true });
+    this.#cutting.signal.addEventListener('abort', onClosing, { once: true });
     let long = false;
     this.#short++;
     return {
@@ -158,11 +166,14 @@ export class RequestHandler {
         this.#short--;
         this.#long++;
         timer.cancel();
+        if (this.#closing.signal.aborted) onClosing();
+        else this.#closing.signal.addEventListener('abort', onClosing, { once: true });
       },
       release: () => {
         timer.cancel();
         response.off('close', onClose);
         this.#closing.signal.removeEventListener('abort', onClosing);
+        this.#cutting.signal.removeEventListener('abort', onClosing);
         if (long) this.#long--;
         else this.#short--;
       },
@@ -216,6 +227,10 @@ function createApiMetrics(registry: Registry): Metrics {
       registers,
     }),
   };
+}
+
+function stopping(): SkeinError {
+  return new SkeinError('aborted', 'the API server is stopping');
 }
 
 function ignore(): void {}

@@ -17,7 +17,7 @@ import type { StreamEndpoints } from '../streams/endpoints.ts';
 import { readBody } from './body.ts';
 import { decodeBody } from './decode.ts';
 import { sendDocument } from './documents.ts';
-import { unknownPath, wrongMethod } from './errors.ts';
+import { unknownPath, unknownResource, wrongMethod } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { bodyFormatOf } from './negotiate.ts';
 import { aggregatedType, aggregatedVersion } from './negotiate-discovery.ts';
@@ -103,7 +103,8 @@ export class Router {
 
   async #review(exchange: Exchange, path: ResourcePath, verb: string): Promise<void> {
     const resource = findReview(path.group, path.version, path.plural);
-    if (resource === undefined || path.name !== undefined) throw unknownPath();
+    if (resource === undefined) throw unknownResource(verb, path);
+    if (path.name !== undefined) throw unknownPath();
     if (resource.namespaced !== (path.namespace !== undefined)) throw unknownPath();
     if (verb !== 'create') throw wrongMethod();
     const { request, response, user, warnings } = exchange;

@@ -164,6 +164,7 @@ export function createApiServer(
         closing = true;
         handler.close();
         const timer = clock.after(graceMs, () => {
+          handler.cut();
           for (const socket of sockets) socket.destroy();
         });
         server.close(() => {

@@ -24,10 +24,15 @@ export function applyPatch(schema: string | undefined, target: object, patch: Pa
       if (schema === undefined) throw notAccepted('application/strategic-merge-patch+json');
       return applyStrategicMerge(schema, target, patch.body);
     case 'apply':
-      throw notAccepted('application/apply-patch+yaml (server-side apply)');
+      throw applyNotSupported();
     default:
       return unreachable(patch.type);
   }
+}
+
+/** 415 for server-side apply, with what there is instead. */
+export function applyNotSupported(): Error {
+  return notAccepted('application/apply-patch+yaml (server-side apply)');
 }
 
 function notAccepted(what: string): Error {

@@ -11,7 +11,8 @@ import type { VerbsContext } from './components.ts';
 
 /** Longest wait for a revision that the local replica has not applied yet. */
 const FUTURE_WAIT_MS = 3_000;
-const READ_DEADLINE_MS = 5_000;
+/** Elections take one or two seconds at worst; who waits for longer waits for a majority that is not there. */
+const READ_DEADLINE_MS = 4_000;
 
 /** A resourceVersion parameter as a number; undefined if it is absent. */
 export function parseRevision(text: string | undefined): Revision | 0 | undefined {

@@ -5,6 +5,7 @@
 
 import type { ResourceKind } from '../../resources/types.ts';
 import { parseIpRange } from '../admission/ip-range.ts';
+import { applyNotSupported } from '../patch/apply-patch.ts';
 import { methodNotSupported, subjectOf, toApiError, writeRefused } from '../status.ts';
 import type { ApiVerbs, Patch, RequestContext, Target } from '../types.ts';
 import { createBinding } from './binding.ts';
@@ -100,7 +101,9 @@ async function update(...args: Args<[unknown]>) {
 }
 
 async function patch(...args: Args<[Patch]>) {
-  const [, , target] = args;
+  const [, , target, { type }] = args;
+  // Whether or not the object exists: a client that applies wants it made.
+  if (type === 'apply') throw applyNotSupported();
   return target.subresource === 'scale' ? patchScale(...args) : patchObject(...args);
 }
 

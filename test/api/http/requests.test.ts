@@ -301,3 +301,39 @@ t.test('http: the parser answers nonsense, and oversized heads, in words', async
   const answer = await server.ask('/api', { headers: { 'x-large': 'y'.repeat(70_000) } });
   t.match(answer, { code: 431, body: { kind: 'Status', code: 431 } });
 });
+
+t.test('http: server-side apply is refused in words, and changes nothing', async (t) => {
+  const server = await startServer(t);
+  await server.createNamespace();
+  const created = await server.create(CM, { metadata: { name: 'a' }, data: { k: 'v' } });
+  const headers = { 'Content-Type': 'application/apply-patch+yaml' };
+  for (const name of ['a', 'absent']) {
+    const body = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"${name}"},"data":{"k":"w"}}`;
+    const query = '?fieldManager=kubectl&force=true';
+    t.match(await server.ask(`${CM}/${name}${query}`, { method: 'PATCH', body, headers }), {
+      code: 415,
+      body: {
+        reason: 'UnsupportedMediaType',
+        message: /server-side apply.* accepted media types include: application\/json-patch\+json/,
+      },
+    });
+  }
+  t.same((await server.ask(`${CM}/a`)).body, created.body);
+  t.equal((await server.ask(`${CM}/absent`)).code, 404);
+});
+
+t.test('http: a resource that is not served is named', async (t) => {
+  const server = await startServer(t);
+  const jobs = '/apis/batch/v1/namespaces/default/jobs';
+  t.match(await server.ask(jobs, { method: 'POST', body: {} }), {
+    code: 404,
+    body: {
+      reason: 'NotFound',
+      message: 'the server could not find the requested resource (create jobs.batch, version v1)',
+    },
+  });
+  t.match(await server.ask('/api/v1/replicationcontrollers'), {
+    code: 404,
+    body: { message: /\(list replicationcontrollers, version v1\)/ },
+  });
+});

@@ -84,12 +84,13 @@ function pidMode({ pid, sandboxId }: ContainerRequest): string {
 
 /** Mounts, not Binds: a path may hold a colon, and a missing source is an error instead of a new directory. */
 function bindMount(mount: RuntimeMount): Docker.MountSettings {
-  const { hostPath, containerPath, readOnly, propagation = 'rprivate' } = mount;
+  const { hostPath, containerPath, readOnly, propagation } = mount;
   return {
     Type: 'bind',
     Source: hostPath,
     Target: containerPath,
     ReadOnly: readOnly,
-    BindOptions: { Propagation: propagation },
+    // Docker's default is private, save for mounts that contain its own directory (`/`), which it refuses to make private.
+    ...(propagation === undefined ? {} : { BindOptions: { Propagation: propagation } }),
   };
 }
