@@ -76,6 +76,8 @@ export class Flood {
 
 /** A refused request is sent again after this long, on average. */
 const RETRY_MS = 30;
+/** How many times its usual timeout a client waits at most. */
+const PATIENCE_MAX = 20;
 
 export class Client {
   readonly name: string;
@@ -131,7 +133,9 @@ export class Client {
     const target = this.#target();
     const attempt = operation.attempts++;
     if (attempt > 0) world.count(`${operation.kind} retried`);
-    const deadlineMs = options.timeoutMs * (0.5 + random.float());
+    // Whoever does not wait longer each time would fill the log faster than it is committed.
+    const patience = Math.min(1 + attempt, PATIENCE_MAX);
+    const deadlineMs = options.timeoutMs * patience * (0.5 + random.float());
     world.after(deadlineMs, () => {
       if (attempt !== operation.attempts - 1) return;
       this.#leader = undefined;

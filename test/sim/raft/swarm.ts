@@ -94,6 +94,49 @@ export type SwarmOptions = {
 
 /** Draws the options of one run; `seconds` bounds its faulty phase. */
 export function drawSwarm(random: Random, seconds: number): SwarmOptions {
+  const drawn = drawFreely(random, seconds);
+  const theme = random.pick(['none', 'none', 'none', 'snapshots', 'elections'] as const);
+  if (theme === 'snapshots') return themeOfSnapshots(drawn);
+  return theme === 'elections' ? themeOfElections(drawn) : drawn;
+}
+
+/** Logs are cut at once, so that whoever was away needs a snapshot, and transfers do not go well. */
+export function themeOfSnapshots(drawn: SwarmOptions): SwarmOptions {
+  return {
+    ...drawn,
+    snapshotEntries: 5,
+    trailingEntries: 0,
+    partition: { ...drawn.partition, everyMs: 2_000 },
+    strikes: {
+      moments: ['snapshot stored', 'snapshot installing', 'snapshot taken'],
+      odds: 0.3,
+      kinds: ['crash', 'cut', 'pause'],
+      delayMs: 1,
+      meanMs: 50,
+    },
+  };
+}
+
+/** Leaders fall as soon as they got somewhere, and leave tails behind that differ. */
+export function themeOfElections(drawn: SwarmOptions): SwarmOptions {
+  return {
+    ...drawn,
+    founders: Math.max(3, drawn.founders),
+    membersMax: Math.max(3, drawn.membersMax),
+    raft: { ...drawn.raft, electionTicks: 4, heartbeatTicks: 1 },
+    network: { ...drawn.network, delayMeanMs: 5, delayFloorMs: 1 },
+    strikes: {
+      moments: ['elected', 'acknowledgement', 'commit', 'vote'],
+      odds: 0.1,
+      kinds: ['crash', 'cut'],
+      delayMs: 2,
+      meanMs: 400,
+    },
+    clients: { ...drawn.clients, floodEveryMs: 100, floodMax: 3 },
+  };
+}
+
+function drawFreely(random: Random, seconds: number): SwarmOptions {
   const electionTicks = random.int(4, 16);
   const heartbeatTicks = random.int(1, Math.max(1, Math.min(3, Math.floor(electionTicks / 3))));
   const tickMs = 50;
