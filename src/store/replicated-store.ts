@@ -35,6 +35,11 @@ export type ReplicatedStoreOptions = {
 /** Most writes of one process in flight; below the limit of the replicated session table. */
 const IN_FLIGHT_MAX = SESSION_RESULTS_MAX / 2;
 const RETRY = { initialMs: 5, maxMs: 200 };
+/**
+ * Elections take one or two seconds at worst. When nobody leads for longer, a majority is out of reach, and callers
+ * had better hear it than wait. A write that may be in a log goes on asking for its fate until its deadline.
+ */
+const LEADER_WAIT_MS = 4_000;
 
 type CommandBody =
   | { readonly kind: 'transaction'; readonly transaction: Parameters<Store['transact']>[0] }
@@ -174,6 +179,7 @@ class Writer {
       const deadlineMs = endMs - this.#clock.monotonicMs();
       const outcome = await this.#components.consensus.propose(data, {
         deadlineMs: Math.max(0, deadlineMs),
+        leaderWaitMs: LEADER_WAIT_MS,
         ...(signal && { signal }),
       });
       if (outcome.kind === 'applied') {
@@ -187,10 +193,11 @@ class Writer {
       }
       if (outcome.kind === 'unknown') uncertain = true;
       const waitMs = backoffMs(attempt, this.#random, RETRY);
-      if (this.#clock.monotonicMs() + waitMs >= endMs) {
+      const code = outcome.kind === 'dropped' ? outcome.code : undefined;
+      const hopeless = code === 'no-leader' && !uncertain;
+      if (hopeless || this.#clock.monotonicMs() + waitMs >= endMs) {
         if (signal?.aborted) throw abortError(signal);
         if (uncertain) throw unknownOutcome(outcome.reason);
-        const code = outcome.kind === 'dropped' ? outcome.code : undefined;
         throw new SkeinError(code ?? 'proposal-dropped', outcome.reason, { retryable: true });
       }
       await sleep(waitMs, this.#clock, signal);

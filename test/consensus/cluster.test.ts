@@ -123,6 +123,9 @@ t.test('consensus: a minority neither writes nor reads, and says so', async (t) 
   await refusals;
   t.match(old.leadership.at(-1), { kind: 'lost' }, 'the old leader knows');
   await t.rejects(tryWrite(300), { code: 'no-leader' }, 'and has no leader');
+  const impatient = { deadlineMs: 60_000, leaderWaitMs: 100 };
+  const dropped = await old.consensus.propose(Buffer.from('x'), impatient);
+  t.match(dropped, { kind: 'dropped', code: 'no-leader' }, 'nor waits for one longer than told');
   cluster.network.heal();
   await old.store.readBarrier({ deadlineMs: 10_000 });
   t.match(old.store.get('/test/things//before')?.object, { value: 'changed' });

@@ -73,6 +73,24 @@ t.test('store: the deadline tells a write without effect from an unknown one', a
   await t.rejects(attempt(['lost-before', ...never('dropped')]), { code: 'outcome-unknown' });
 });
 
+t.test('store: a write that nobody leads for is refused long before its deadline', async (t) => {
+  const clock = new VirtualClock();
+  const asked: (number | undefined)[] = [];
+  const store = createReplicatedStore({
+    state: new StoreState(),
+    clock,
+    consensus: {
+      readBarrier: async () => {},
+      propose: async (_data, options) => {
+        asked.push(options?.leaderWaitMs);
+        return { kind: 'dropped', reason: 'nobody leads', code: 'no-leader' };
+      },
+    },
+  });
+  await t.rejects(store.transact(create('/x/y//k')), { code: 'no-leader', retryable: true });
+  t.strictSame(asked, [4000], 'one attempt that waits for an election, no more');
+});
+
 t.test('store: a write given up as unknown cannot surface after the next one', async (t) => {
   const { store, state, settle } = storeWith(Array<Fate>(40).fill('lost-before'));
   const given: Uint8Array[] = [];

@@ -337,3 +337,25 @@ t.test('http: a resource that is not served is named', async (t) => {
     body: { message: /\(list replicationcontrollers, version v1\)/ },
   });
 });
+
+t.test('stopping: a request that is nearly done is answered before the server ends', async (t) => {
+  const started = Promise.withResolvers<void>();
+  const blocked = Promise.withResolvers<void>();
+  const server = await startServer(t, {
+    wrap: (verbs) => ({
+      ...verbs,
+      get: async (context, target, options) => {
+        started.resolve();
+        await blocked.promise;
+        if (context.signal?.aborted) throw context.signal.reason;
+        return verbs.get(context, target, options);
+      },
+    }),
+  });
+  const asking = server.ask(`${CM}/absent`);
+  await started.promise;
+  const closing = server.close();
+  blocked.resolve();
+  t.equal((await asking).code, 404);
+  await closing;
+});
