@@ -76,8 +76,8 @@ export class Flood {
 
 /** A refused request is sent again after this long, on average. */
 const RETRY_MS = 30;
-/** How many times its usual timeout a client waits at most. */
-const PATIENCE_MAX = 20;
+/** Longest wait of a client before it asks again. */
+const PATIENCE_MAX_MS = 2_000;
 
 export class Client {
   readonly name: string;
@@ -134,8 +134,8 @@ export class Client {
     const attempt = operation.attempts++;
     if (attempt > 0) world.count(`${operation.kind} retried`);
     // Whoever does not wait longer each time would fill the log faster than it is committed.
-    const patience = Math.min(1 + attempt, PATIENCE_MAX);
-    const deadlineMs = options.timeoutMs * patience * (0.5 + random.float());
+    const patienceMs = Math.min(options.timeoutMs * (1 + attempt), PATIENCE_MAX_MS);
+    const deadlineMs = patienceMs * (0.5 + random.float());
     world.after(deadlineMs, () => {
       if (attempt !== operation.attempts - 1) return;
       this.#leader = undefined;
