@@ -10,7 +10,7 @@ const QUICK: Readonly<Record<string, number>> = {
   'a retried write takes effect again': 20,
   'a read asks nobody': 20,
   'a member votes for everybody who asks': 20,
-  'a vote does not look at the log': 20,
+  'a vote does not look at the log': 60,
   'entries of older terms are committed by counting': 20,
   'the leader counts what its disk does not have, by its consequences': 20,
   'half of the voters are a quorum, by its consequences': 20,

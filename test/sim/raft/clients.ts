@@ -114,8 +114,10 @@ export class Client {
 
   #begin(): void {
     if (this.#stopping || this.#operation !== undefined) return;
-    const { random, checkers, options } = this.#components;
-    const kind = random.chance(options.reads) ? 'read' : 'write';
+    const { world, random, checkers, options } = this.#components;
+    // The liveness phase waits for both.
+    const reads = world.calm ? 0.5 : options.reads;
+    const kind = random.chance(reads) ? 'read' : 'write';
     if (kind === 'write') this.#sequence++;
     this.#operation = {
       kind,
