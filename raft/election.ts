@@ -54,7 +54,10 @@ function broadcastVoteRequest(core: Core, type: VoteRequest['type'], transfer: b
   const { lastIndex, lastTerm } = core.log.tail;
   for (const to of new Set([...voters, ...votersOutgoing])) {
     if (to === core.id) continue;
-    const message: VoteRequest = { type, from: core.id, to, term, lastIndex, lastTerm, transfer };
+    const message: VoteRequest = {
+      ...{ type, from: core.id, to, term, lastIndex, lastTerm, transfer },
+      ...knownCommit(core),
+    };
     // Votes are given for the log we claim to have and the term we claim to be in. Were one of them
     // lost in a crash, an old answer could elect us in the same term with a shorter log.
     if (type === 'vote') sendAfterPersist(core, message);
@@ -72,6 +75,7 @@ export function inLease(core: Core): boolean {
 
 /** Answers a request whose term is not below ours; terms have been adapted before. */
 export function answerVoteRequest(core: Core, request: VoteRequest): void {
+  learnCommit(core, request);
   const { type, from, term } = request;
   const free =
     core.vote === from ||
@@ -107,21 +111,34 @@ function response(
   reject: boolean,
 ): VoteResponse {
   const answer: VoteResponse = { type, from: core.id, to, term, reject };
-  const { commit, tail } = core.log;
+  return reject ? { ...answer, ...knownCommit(core) } : answer;
+}
+
+/** What vote traffic tells of our commit index; nothing if the entry there is not at hand. */
+function knownCommit({ log }: Core): Pick<VoteRequest, 'commit' | 'commitTerm'> {
+  const { commit, tail } = log;
   const commitTerm = tail.termAt(commit);
-  return reject && commitTerm !== undefined ? { ...answer, commit, commitTerm } : answer;
+  return commitTerm === undefined ? {} : { commit, commitTerm };
 }
 
 /**
- * A refusal may tell a candidate of a commit it does not know of. 1. A leader commits a member's removal,
- * and dies; the removed member alone knows. 2. The others still need its vote. 3. It refuses, its log
- * being longer, and does not campaign, being no voter: without this, nobody could ever win.
+ * Votes and refusals tell of commits that the other side may not know of, as a membership change
+ * comes into force only where it is known to be committed. Without this nobody could win when
+ *
+ * - 1. a leader commits a member's removal and dies; the removed member alone knows. 2. The others still
+ *   need its vote. 3. It refuses, its log being longer, and does not campaign, being no voter;
+ * - 1. a leader commits that a member became a voter, and loses its newest entries in a crash; they are
+ *   on the new voter's disk, to whom the commit was not told yet. 2. The leader needs its vote. 3. It
+ *   refuses, its log being longer, and does not campaign, knowing of no vote of its own.
  */
-export function learnCommit(core: Core, { commit, commitTerm }: VoteResponse): void {
+export function learnCommit(
+  core: Core,
+  { commit, commitTerm }: Pick<VoteRequest, 'commit' | 'commitTerm'>,
+): void {
   if (commit === undefined || commitTerm === undefined || commit <= core.log.commit) return;
   if (!core.log.tail.matches(commit, commitTerm)) return;
   core.log.commitTo(commit);
-  core.settings.trace?.('commit-by-refusal', { commit });
+  core.settings.trace?.('commit-by-vote', { commit });
 }
 
 /** Takes an answer to the poll that is running; answers to another one are ignored. */

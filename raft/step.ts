@@ -4,6 +4,7 @@
  */
 
 import type { Core } from './core.ts';
+import type { VoteRequest, VoteResponse } from './election.ts';
 import {
   answerVoteRequest,
   handleVoteResponse,
@@ -84,15 +85,26 @@ function adaptTerm(core: Core, message: Message): boolean {
 }
 
 function answerOld(core: Core, message: Message): void {
+  // What is committed stays so in every later term.
+  if (isVoteTraffic(message)) learnCommit(core, message);
   if (isFromLeader(message)) {
     // A member with a higher term would stay outside for ever: its leader ignores pre-votes in the
     // lease, and it ignores the leader. The answer's term makes the leader step down once.
     correctOldLeader(core, message.from);
   } else if (message.type === 'pre-vote') {
     refuseOldPreVote(core, message);
-  } else if (message.type === 'vote-response' || message.type === 'pre-vote-response') {
-    // What is committed stays so in every later term.
-    learnCommit(core, message);
+  }
+}
+
+function isVoteTraffic(message: Message): message is VoteRequest | VoteResponse {
+  switch (message.type) {
+    case 'vote':
+    case 'pre-vote':
+    case 'vote-response':
+    case 'pre-vote-response':
+      return true;
+    default:
+      return false;
   }
 }
 

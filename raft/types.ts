@@ -72,15 +72,18 @@ export type Message = Envelope &
         readonly lastTerm: Term;
         /** True when a leader handed over on purpose: leases do not stand in the way. */
         readonly transfer: boolean;
+        /**
+         * The candidate's commit index and the term of the entry there. A member that holds that entry
+         * learns that it is committed, which may be the change that made it a voter. Absent from members
+         * that do not send it.
+         */
+        readonly commit?: LogIndex;
+        readonly commitTerm?: Term;
       }
     | {
         readonly type: 'vote-response' | 'pre-vote-response';
         readonly reject: boolean;
-        /**
-         * With a refusal: the refusing member's commit index and the term of the entry there. A candidate
-         * that holds that entry learns that it is committed, which may be the membership change without
-         * which it cannot win. Absent from members that do not send it.
-         */
+        /** With a refusal: the same of the refusing member, for the candidate to learn from. */
         readonly commit?: LogIndex;
         readonly commitTerm?: Term;
       }

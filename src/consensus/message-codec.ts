@@ -77,11 +77,10 @@ function bodyOf(message: Message): unknown[] {
   switch (message.type) {
     case 'vote':
     case 'pre-vote':
-      return [message.lastIndex, message.lastTerm, message.transfer];
+      return [message.lastIndex, message.lastTerm, message.transfer, ...knownCommit(message)];
     case 'vote-response':
     case 'pre-vote-response':
-      if (message.commit === undefined || message.commitTerm === undefined) return [message.reject];
-      return [message.reject, message.commit, message.commitTerm];
+      return [message.reject, ...knownCommit(message)];
     case 'append':
       return [
         message.prevIndex,
@@ -110,6 +109,10 @@ function bodyOf(message: Message): unknown[] {
   }
 }
 
+function knownCommit({ commit, commitTerm }: { commit?: number; commitTerm?: number }): number[] {
+  return commit === undefined || commitTerm === undefined ? [] : [commit, commitTerm];
+}
+
 function decodeMessage(raw: readonly unknown[], peer: NodeId, self: NodeId): Message {
   const [code, rawFrom, rawTo, rawTerm, ...body] = raw;
   const type = TYPES[count(code)];
@@ -130,6 +133,7 @@ function decodeMessage(raw: readonly unknown[], peer: NodeId, self: NodeId): Mes
         lastIndex: index(0),
         lastTerm: term(1),
         transfer: flag(body[2]),
+        ...(body.length > 3 ? { commit: index(3), commitTerm: term(4) } : {}),
       };
     case 'vote-response':
     case 'pre-vote-response':

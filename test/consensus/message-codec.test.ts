@@ -22,6 +22,10 @@ const entries = (['data', 'config', 'empty'] as const).map((kind, at) => ({
 const messages: readonly Message[] = [
   { type: 'vote', ...envelope, lastIndex: index, lastTerm: term, transfer: true },
   { type: 'pre-vote', ...envelope, lastIndex: index, lastTerm: term, transfer: false },
+  {
+    ...{ type: 'pre-vote', ...envelope, lastIndex: index, lastTerm: term, transfer: false },
+    ...{ commit: index, commitTerm: term },
+  },
   { type: 'vote-response', ...envelope, reject: true },
   { type: 'pre-vote-response', ...envelope, reject: false },
   { type: 'vote-response', ...envelope, reject: true, commit: index, commitTerm: term },
