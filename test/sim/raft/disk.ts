@@ -154,11 +154,18 @@ export class SimDisk {
     const { floorMs } = this.#options;
     const meanMs = this.#world.calm ? Math.min(1, this.#options.meanMs) : this.#options.meanMs;
     const usualMs = (floorMs + exponential(this.#random, meanMs)) * factor;
-    if (this.stalled) this.#world.count('slow write');
     const epoch = this.#epoch;
-    this.#world.after(this.stalled ? usualMs * STALL_FACTOR : usualMs, () => {
-      if (epoch === this.#epoch) run();
-    });
+    let turns = this.stalled ? STALL_FACTOR : 1;
+    if (this.stalled) this.#world.count('slow write');
+    // What hangs goes on as soon as the stall is over.
+    const wait = () =>
+      this.#world.after(usualMs, () => {
+        if (epoch !== this.#epoch) return;
+        turns--;
+        if (turns > 0 && this.stalled) wait();
+        else run();
+      });
+    wait();
   }
 
   #take(record: WalRecord): void {
