@@ -9,7 +9,7 @@ import { tryMutant } from './raft/mutation-run.ts';
 
 const { values, positionals } = parseArgs({
   options: {
-    seeds: { type: 'string', default: '300' },
+    seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
   },
   allowPositionals: true,

@@ -4,6 +4,8 @@
  */
 
 import type { CheckerName } from './checkers/failing.ts';
+import type { SwarmOptions } from './swarm.ts';
+import { themeOfElections, themeOfSnapshots } from './swarm.ts';
 import type { DriverFault } from './world.ts';
 
 export type Edit = { readonly file: string; readonly find: string; readonly replace: string };
@@ -12,6 +14,8 @@ export type Mutant = {
   readonly name: string;
   readonly edits?: readonly Edit[];
   readonly faults?: readonly DriverFault[];
+  /** Makes of what a seed drew a world in which the fault matters. Default: leaves it. */
+  readonly adjust?: (drawn: SwarmOptions) => SwarmOptions;
   /** Checkers that look at the cause; left out where the consequences have to be seen as well. */
   readonly skip?: readonly CheckerName[];
 };
@@ -38,6 +42,9 @@ const seenLate = (mutant: Mutant): Mutant => ({
   name: `${mutant.name}, by its consequences`,
   skip: CAUSES,
 });
+
+const amidSnapshots = (mutant: Mutant): Mutant => ({ ...mutant, adjust: themeOfSnapshots });
+const amidElections = (mutant: Mutant): Mutant => ({ ...mutant, adjust: themeOfElections });
 
 const voteTwice = core('a member votes for everybody who asks', [
   'election.ts',
@@ -72,9 +79,13 @@ export const mutants: readonly Mutant[] = [
   driver('request ids begin anew after a restart', 'request-ids-reused'),
   driver('a write is acknowledged when it is proposed', 'ack-before-commit'),
   driver('the log is cut before its snapshot is durable', 'compact-before-snapshot'),
-  driver('a log that a snapshot overtook is taken for its end', 'old-log-not-voided'),
-  driver('a snapshot that is known is refused', 'known-snapshot-refused'),
-  driver('an older snapshot is taken over than the one on disk', 'older-snapshot-stepped'),
+  amidSnapshots(
+    driver('a log that a snapshot overtook is taken for its end', 'old-log-not-voided'),
+  ),
+  amidSnapshots(driver('a snapshot that is known is refused', 'known-snapshot-refused')),
+  amidSnapshots(
+    driver('an older snapshot is taken over than the one on disk', 'older-snapshot-stepped'),
+  ),
   voteTwice,
   seenLate(voteTwice),
   core(
@@ -93,7 +104,7 @@ export const mutants: readonly Mutant[] = [
     "core.messages.push(response(core, 'vote-response', from, core.term, !granted));",
   ]),
   olderTerms,
-  seenLate(olderTerms),
+  amidElections(seenLate(olderTerms)),
   countUnsynced,
   seenLate(countUnsynced),
   halfIsEnough,

@@ -25,14 +25,18 @@ export async function tryMutant(
   mutant: Mutant,
   range: { readonly from: number; readonly seeds: number },
 ): Promise<Verdict> {
-  const { name, edits = [], faults = [], skip = [] } = mutant;
+  const { name, edits = [], faults = [], skip = [], adjust } = mutant;
   const folder = edits.length === 0 ? undefined : await mkdtemp(join(tmpdir(), 'raft-mutant-'));
   try {
     const core = folder === undefined ? undefined : await mutatedCore(folder, mutant.name, edits);
     const startMs = performance.now();
     for (let at = 0; at < range.seeds; at++) {
       const seed = range.from + at;
-      const { failure } = runSeed(seed, { faults, skip, ...(core === undefined ? {} : { core }) });
+      const { failure } = runSeed(seed, {
+        ...{ faults, skip },
+        ...(core === undefined ? {} : { core }),
+        ...(adjust === undefined ? {} : { adjust }),
+      });
       if (failure === undefined) continue;
       const { checker, law } = failure;
       const ms = performance.now() - startMs;
