@@ -78,6 +78,8 @@ export class Flood {
 const RETRY_MS = 30;
 /** Longest wait of a client before it asks again. */
 const PATIENCE_MAX_MS = 2_000;
+/** The same in the liveness phase: a member that was removed may be asked a few times in vain. */
+const CALM_PATIENCE_MAX_MS = 500;
 
 export class Client {
   readonly name: string;
@@ -136,7 +138,8 @@ export class Client {
     const attempt = operation.attempts++;
     if (attempt > 0) world.count(`${operation.kind} retried`);
     // Whoever does not wait longer each time would fill the log faster than it is committed.
-    const patienceMs = Math.min(options.timeoutMs * (1 + attempt), PATIENCE_MAX_MS);
+    const mostMs = world.calm ? CALM_PATIENCE_MAX_MS : PATIENCE_MAX_MS;
+    const patienceMs = Math.min(options.timeoutMs * (1 + attempt), mostMs);
     const deadlineMs = patienceMs * (0.5 + random.float());
     world.after(deadlineMs, () => {
       if (attempt !== operation.attempts - 1) return;
