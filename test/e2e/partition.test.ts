@@ -75,6 +75,12 @@ const othersOf = (host: string): [string, string] => {
   return [a, b];
 };
 
+/** The host answers, and knows of no leader. */
+async function leaderless(host: string): Promise<boolean> {
+  const status = await cluster.status(host);
+  return status !== undefined && status.leader === undefined;
+}
+
 /** Collects the values of one ConfigMap as a watch at `host` tells them. */
 async function watchValues(t: Test, host: string, name: string, from: string) {
   const end = new AbortController();
@@ -115,7 +121,8 @@ t.test('partition: a leader cut off refuses, the majority goes on', async (t) =>
   const racing = Promise.all(Array.from({ length: RACING_READS }, () => get(old, 'shared')));
   t.not(await cluster.leader(), old, 'another leads');
   await waitFor('the old leader to step down', async () => {
-    return (await cluster.status(old))?.role !== 'leader';
+    const status = await cluster.status(old);
+    return status !== undefined && status.role !== 'leader';
   });
 
   await Promise.all([
@@ -169,9 +176,7 @@ t.test('partition: a follower cut off disturbs nobody, also when it returns', as
   const [away, other] = othersOf(leader);
   const slowest = await writes.slowestWhile(other, 'follower-cut', async () => {
     await cluster.isolate(away);
-    await waitFor('the follower to notice', async () => {
-      return (await cluster.status(away))?.leader === undefined;
-    });
+    await waitFor('the follower to notice', () => leaderless(away));
     await refused(t, 'a create at the follower', post(away, 'follower-late', 'x'));
     await cluster.heal();
     await cluster.settled();
@@ -187,8 +192,8 @@ t.test('partition: without any majority nobody writes, and nothing is lost', asy
   await cluster.settled();
   for (const host of cluster.hosts) await cluster.isolate(host);
   await waitFor('nobody to lead', async () => {
-    const statuses = await Promise.all(cluster.hosts.map((host) => cluster.status(host)));
-    return statuses.every((status) => status !== undefined && status.leader === undefined);
+    const all = await Promise.all(cluster.hosts.map(leaderless));
+    return all.every((without) => without);
   });
   await Promise.all(
     cluster.hosts.map((host) => refused(t, `a create at ${host}`, post(host, 'nowhere', 'x'))),
@@ -208,9 +213,7 @@ t.test('partition: a triangle with one side cut keeps its leader', async (t) => 
   const [cutOff, between] = othersOf(leader);
   const slowest = await writes.slowestWhile(between, 'triangle', async () => {
     await cluster.cut(leader, cutOff);
-    await waitFor('the one cut off to notice', async () => {
-      return (await cluster.status(cutOff))?.leader === undefined;
-    });
+    await waitFor('the one cut off to notice', () => leaderless(cutOff));
     // Several election timeouts: it asks for votes, and who hears the leader refuses them.
     await writes.slowestWhile(leader, 'triangle-leader', async () => {
       await refused(t, 'a create at the one cut off', post(cutOff, 'triangle-late', 'x'));
@@ -241,8 +244,7 @@ t.test('partition: a link that comes and goes does not stop the cluster', async 
       await cluster.cut(leader, flapping);
       await writes.until(other, `flap-cut-${flap}`);
       // Every other time the cut lasts until it is noticed.
-      const noticed = async () => (await cluster.status(flapping))?.leader === undefined;
-      if (flap % 2 === 1) await waitFor('the cut to be noticed', noticed);
+      if (flap % 2 === 1) await waitFor('the cut to be noticed', () => leaderless(flapping));
       await cluster.heal();
       await writes.until(other, `flap-healed-${flap}`);
     }
