@@ -5,7 +5,7 @@ import type { RunOptions } from './raft-sim.ts';
 import { describeFailure, runSeed } from './raft-sim.ts';
 
 /** The first seeds, short; longer runs are for scripts/sim. */
-const SEEDS = 300;
+const SEEDS = 800;
 const short: RunOptions = { seconds: 5 };
 
 /** What has to have occurred somewhere: a simulation without faults proves nothing. */

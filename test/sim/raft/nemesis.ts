@@ -3,10 +3,11 @@
 import type { NodeId } from '../../../raft/types.ts';
 import type { Random } from '../../../src/lib/random.ts';
 import type { Host } from './host.ts';
+import type { Moment } from './moments.ts';
 import type { SimNetwork } from './network.ts';
 import type { PartitionMode, Spell, SwarmOptions } from './swarm.ts';
 import { exponential } from './swarm.ts';
-import type { Moment, World } from './world.ts';
+import type { World } from './world.ts';
 
 /** A member that was struck is left alone for about so long. */
 const STRIKE_PAUSE_MS = 300;

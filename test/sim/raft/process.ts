@@ -19,10 +19,12 @@ import type { Checkers } from './checkers/checkers.ts';
 import type { SimDisk } from './disk.ts';
 import { decodeCommand, KvMachine } from './kv-machine.ts';
 import { LogView } from './log-view.ts';
+import { momentOf } from './moments.ts';
+import { OwnSnapshots } from './own-snapshots.ts';
 import { Requests } from './requests.ts';
 import type { SwarmOptions } from './swarm.ts';
 import { exponential } from './swarm.ts';
-import type { Moment, World } from './world.ts';
+import type { World } from './world.ts';
 import { CheckFailure } from './world.ts';
 
 export type ProcessComponents = {
@@ -62,8 +64,7 @@ export class Process {
   #onIdle: (() => void) | undefined;
   #installing = false;
   #pumpDue = false;
-  #snapshotAt: number;
-  #snapshotting = false;
+  readonly #snapshots: OwnSnapshots;
   #led = false;
   #committed = 0;
 
@@ -89,7 +90,7 @@ export class Process {
     this.log = LogView.of(snapshot, stored.entries);
     this.#applied = snapshot.index;
     this.begunAt = snapshot.index;
-    this.#snapshotAt = snapshot.index;
+    this.#snapshots = new OwnSnapshots(components, snapshot.index);
     const reused = world.faults.has('request-ids-reused');
     this.requests = new Requests(
       this,
@@ -249,7 +250,8 @@ export class Process {
     }
     this.raft.applied(asIndex(this.#applied));
     this.requests.progressed();
-    this.#considerSnapshot();
+    // The core's log is the one behind the leader's snapshot already.
+    if (!this.#installing) this.#snapshots.consider(this);
   }
 
   #applyEntry(entry: Entry): void {
@@ -302,57 +304,13 @@ export class Process {
         this.#installing = false;
         this.#held = false;
         this.#applied = meta.index;
-        this.#snapshotAt = meta.index;
+        this.#snapshots.installed(meta.index);
         checkers.restored(this, meta);
         this.requests.progressed();
         this.#apply(ready.committed);
         for (const state of ready.readStates) this.requests.confirmed(state);
       }),
     );
-  }
-
-  #considerSnapshot(): void {
-    const { disk, options, world, turn, checkers } = this.#components;
-    // The core's log is the one behind the snapshot already.
-    if (this.#snapshotting || this.#installing) return;
-    if (this.#applied - this.#snapshotAt < options.snapshotEntries) return;
-    const meta = this.raft.snapshotMeta(asIndex(this.#applied));
-    checkers.snapshots(this, meta);
-    this.#snapshotAt = this.#applied;
-    this.#snapshotting = true;
-    const compact = () => {
-      const behind = Math.min(meta.index - options.trailingEntries, this.#components.retain());
-      const keepFrom = asIndex(Math.max(1, behind + 1));
-      this.raft.compact(meta, keepFrom);
-      disk.compact(keepFrom - 1);
-      world.count('compaction');
-    };
-    if (world.faults.has('compact-before-snapshot')) compact();
-    disk.writeSnapshot({ meta, image: this.machine.image() }, () =>
-      turn(() => {
-        this.#snapshotting = false;
-        world.count('snapshot taken');
-        world.moment(this.id, 'snapshot taken');
-        if (!world.faults.has('compact-before-snapshot')) compact();
-      }),
-    );
-  }
-}
-
-function momentOf(message: Message): Moment | undefined {
-  switch (message.type) {
-    case 'vote':
-      return 'vote';
-    case 'vote-response':
-      return message.reject ? undefined : 'vote';
-    case 'append-response':
-      return message.reject ? undefined : 'acknowledgement';
-    case 'read-index':
-      return 'read';
-    case 'timeout-now':
-      return 'hand-over';
-    default:
-      return undefined;
   }
 }
 

@@ -5,8 +5,8 @@
 
 import type { RaftOptions } from '../../../raft/types.ts';
 import type { Random } from '../../../src/lib/random.ts';
-import type { Moment } from './world.ts';
-import { moments } from './world.ts';
+import type { Moment } from './moments.ts';
+import { moments } from './moments.ts';
 
 export type PartitionMode = 'size' | 'coin' | 'single' | 'leader';
 

@@ -3,6 +3,7 @@
 import type { RaftNode } from '../../../raft/raw-node.ts';
 import type { ConfChange, InitialState, RaftOptions } from '../../../raft/types.ts';
 import { EventQueue } from './event-queue.ts';
+import type { Moment } from './moments.ts';
 
 /** The core under test: raft/raw-node.ts, or a copy with a fault in it. */
 export type CoreModule = {
@@ -39,24 +40,6 @@ export class CheckFailure extends Error {
     this.facts = facts;
   }
 }
-
-/** Points at which a crash, a pause or a cut is most likely to find a mistake. */
-export const moments = [
-  'vote',
-  'term',
-  'elected',
-  'acknowledgement',
-  'commit',
-  'config applied',
-  'config written',
-  'read',
-  'snapshot stored',
-  'snapshot taken',
-  'snapshot installing',
-  'hand-over',
-] as const;
-
-export type Moment = (typeof moments)[number];
 
 export type TraceSink = (line: string) => void;
 

@@ -5,10 +5,11 @@ import type {
   Entry,
   HardState,
   Message,
+  NodeId,
   RaftStatus,
   SnapshotMeta,
 } from '../../../../raft/types.ts';
-import type { Outcome } from '../kv-machine.ts';
+import type { MachineImage, Outcome } from '../kv-machine.ts';
 import type { Process } from '../process.ts';
 import { AppliedCheckers } from './applied.ts';
 import { ClientCheckers } from './clients.ts';
@@ -89,8 +90,8 @@ export class Checkers {
   }
 
   /** A member takes a snapshot of itself. */
-  snapshots(process: Process, meta: SnapshotMeta): void {
-    this.applied.snapshot(process.id, meta, process.machine.image());
+  snapshots(id: NodeId, meta: SnapshotMeta, image: MachineImage): void {
+    this.applied.snapshot(id, meta, image);
   }
 
   /** A turn of `process` ended. */
