@@ -21,6 +21,9 @@ import { goDuration } from './restart-backoff.ts';
 const PULL_BACKOFF_INITIAL_MS = 10_000;
 const PULL_BACKOFF_MAX_MS = 300_000;
 
+/** What a pod gets to end when nobody waits for it anymore. */
+const VANISHED_GRACE_MS_MAX = 2_000;
+
 /** Marks `action` as under way, so that it is not decided again. */
 export function begin(record: PodRecord, action: Action, nowMs: number): PodRecord {
   switch (action.kind) {
@@ -84,25 +87,22 @@ export function podChanged(record: PodRecord, pod: Pod, nowMs: number): PodRecor
   const next = withPod(record, pod, nowMs);
   const { lifecycle } = next;
   if (lifecycle.kind !== 'stopping' || !pod.metadata.deletionTimestamp) return next;
-  const deadlineMs = Math.min(lifecycle.deadlineMs, nowMs + graceSecondsOf(pod) * 1000);
-  const containers = new Map(next.containers);
-  for (const [name, container] of containers) {
-    const { phase } = container;
-    if (phase.kind !== 'stopping' || phase.deadlineMs <= deadlineMs) continue;
-    containers.set(name, { ...container, phase: { ...phase, deadlineMs } });
-  }
-  return { ...next, containers, lifecycle: { ...lifecycle, deadlineMs } };
+  return endBy({ ...next, lifecycle }, nowMs + graceSecondsOf(pod) * 1000);
 }
 
-/** The object is gone from the API: whatever still runs must end. */
+/**
+ * The object is gone from the API, which is how a deletion by force looks from here: whatever still runs must end, with little time
+ * to do so, whatever grace it was or would have been given.
+ */
 export function podVanished(record: PodRecord, nowMs: number): PodRecord {
   const { lifecycle } = record;
+  const graceMs = Math.min(graceSecondsOf(record.pod) * 1000, VANISHED_GRACE_MS_MAX);
+  const deadlineMs = nowMs + graceMs;
   switch (lifecycle.kind) {
-    case 'active': {
-      const deadlineMs = nowMs + graceSecondsOf(record.pod) * 1000;
+    case 'active':
       return { ...record, lifecycle: { kind: 'stopping', cause: 'vanished', deadlineMs } };
-    }
     case 'stopping':
+      return endBy({ ...record, lifecycle: { ...lifecycle, cause: 'vanished' } }, deadlineMs);
     case 'finished':
       return { ...record, lifecycle: { ...lifecycle, cause: 'vanished' } };
     case 'deleting':
@@ -112,6 +112,21 @@ export function podVanished(record: PodRecord, nowMs: number): PodRecord {
     default:
       unreachable(lifecycle);
   }
+}
+
+type Stopping = PodRecord & { readonly lifecycle: { readonly kind: 'stopping' } };
+
+/** Brings the deadlines of a stopping pod and its containers forward, never back. */
+function endBy(record: Stopping, latestMs: number): PodRecord {
+  const { lifecycle } = record;
+  const deadlineMs = Math.min(lifecycle.deadlineMs, latestMs);
+  const containers = new Map(record.containers);
+  for (const [name, container] of containers) {
+    const { phase } = container;
+    if (phase.kind !== 'stopping' || phase.deadlineMs <= deadlineMs) continue;
+    containers.set(name, { ...container, phase: { ...phase, deadlineMs } });
+  }
+  return { ...record, containers, lifecycle: { ...lifecycle, deadlineMs } };
 }
 
 /** A container runs: it was started, or found running after a restart of ours. */

@@ -4,7 +4,7 @@ import t from 'tap';
 import { type Action, decide } from '../../../../agents/node/pods/decide.ts';
 import type { Pod } from '../../../../agents/node/pods/kinds.ts';
 import { newRecord, type PodRecord, withContainer } from '../../../../agents/node/pods/record.ts';
-import { begin } from '../../../../agents/node/pods/transitions.ts';
+import { begin, podVanished } from '../../../../agents/node/pods/transitions.ts';
 import { exit, exited, NOW, pod, running, started, withPhase } from './support/records.ts';
 
 /** The steps in short: `start-container main`. */
@@ -250,6 +250,30 @@ t.test('decide: the crash-loop delay counts from the exit, doubles and is forgot
     kind: 'start-container',
     backoff: { delayMs: 10_000 },
   });
+});
+
+t.test('decide: who is deleted by force gets two seconds, whatever the grace was', async (t) => {
+  const patient = pod({ terminationGracePeriodSeconds: 300 });
+  const active = podVanished(withPhase(started(patient), 'main', running()), NOW);
+  t.match(active.lifecycle, { kind: 'stopping', cause: 'vanished', deadlineMs: NOW + 2_000 });
+  const halfway = podVanished(
+    {
+      ...withPhase(started(patient), 'main', {
+        kind: 'stopping',
+        id: 'c1',
+        startedAtMs: NOW,
+        ready: true,
+        deadlineMs: NOW + 290_000,
+        killed: false,
+      }),
+      lifecycle: { kind: 'stopping', cause: 'deleted', deadlineMs: NOW + 290_000 },
+    },
+    NOW,
+  );
+  t.match(halfway.lifecycle, { cause: 'vanished', deadlineMs: NOW + 2_000 });
+  t.match(halfway.containers.get('main')?.phase, { deadlineMs: NOW + 2_000 });
+  const hasty = podVanished(started(pod({ terminationGracePeriodSeconds: 0 })), NOW);
+  t.match(hasty.lifecycle, { deadlineMs: NOW });
 });
 
 t.test('decide: SIGKILL follows when the runtime does not end a container in time', async (t) => {
