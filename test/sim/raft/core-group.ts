@@ -25,6 +25,8 @@ export function healCore(
     core.add(node);
     hosts.get(node)?.start();
     hosts.get(node)?.resume();
+    // What the core took and did not hand out yet may be a change.
+    hosts.get(node)?.turn((process) => process.pump());
   };
   const needed = [latest];
   for (;;) {
@@ -50,22 +52,30 @@ function configsAhead(process: Process, world: World): ConfState[] {
     const outcome = changeConfig(current, world.core.decodeConfChange(entry.data));
     if (outcome.kind === 'changed') configs.push(outcome.confState);
   }
-  return configs;
+  // A joiner that knows nothing yet waits for a leader of others.
+  return configs.filter(({ voters }) => voters.length > 0);
 }
 
 /**
- * The one legitimate reason for a healthy quorum to have no leader: whoever has the newest log does not
- * know yet that it was made a voter, and will vote for nobody with an older one. Undefined if somebody
- * can be elected.
+ * The legitimate reasons for a healthy quorum to have no leader. Undefined if somebody can be elected.
+ *
+ * - A snapshot that was being stored when the core was chosen brought a configuration of others.
+ * - Whoever has the newest log does not know yet that it was made a voter, nobody can tell, and it votes
+ *   for nobody with an older log.
  */
 export function whyNobodyIsElectable(processes: readonly Process[]): string | undefined {
+  const all = new Set(processes.map(({ id }) => id));
+  let complete = false;
   for (const candidate of processes) {
     const { confState } = candidate.status;
     if (!votersOf(new Set(), confState).has(candidate.id)) continue;
+    complete ||= isQuorum(confState, all);
     const supporters = processes.filter((voter) => isUpToDate(candidate, voter));
     if (isQuorum(confState, new Set(supporters.map(({ id }) => id)))) return undefined;
   }
-  return 'whoever has the newest log does not know that it is a voter';
+  return complete
+    ? 'whoever has the newest log does not know that it is a voter'
+    : 'a configuration came into force that needs others';
 }
 
 function isUpToDate(candidate: Process, voter: Process): boolean {

@@ -66,7 +66,7 @@ function requireService(components: LivenessComponents, core: Set<NodeId>): void
     const reason = whyNobodyIsElectable(processesOf(components, core));
     const led = leaderOf(components.hosts.values()) !== undefined;
     if (reason !== undefined && !led && widen(components, core)) {
-      world.count('liveness widened');
+      world.count(`liveness widened: ${reason}`);
       world.trace('sim', 'widen', `core=${[...core].join()} reason=${reason}`);
       continue;
     }
