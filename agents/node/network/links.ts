@@ -4,8 +4,9 @@
  * ours carry a protocol number of their own, so that nobody else's are ever touched.
  */
 
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { runCommand } from '../../../src/lib/command.ts';
+import { messageOf, SkeinError } from '../../../src/lib/errors.ts';
 import type { NetworkPlan, RemotePlan } from './plan.ts';
 
 export const VXLAN_DEVICE = 'skein.vxlan';
@@ -20,6 +21,10 @@ export type LinkOptions = {
   readonly vni?: number;
   /** UDP port of the tunnel. Default 4789 (RFC 7348). */
   readonly port?: number;
+  /**
+   * Leave routes that the plan does not know: it was made from a view of the cluster that may lack nodes. Default false.
+   */
+  readonly keepUnknown?: boolean;
 };
 
 type Route = { dst: string; gateway?: string; dev: string };
@@ -55,26 +60,50 @@ const SYSCTLS = {
   'net/ipv4/conf/default/rp_filter': '0',
 };
 
-/** Lets the kernel forward between pods and nodes. */
+/** Lets the kernel forward between pods and nodes. Rejects with network-failed where it may not be told so. */
 export async function enableForwarding(): Promise<void> {
-  for (const [name, value] of Object.entries(SYSCTLS)) await writeFile(`/proc/sys/${name}`, value);
+  for (const [name, value] of Object.entries(SYSCTLS)) {
+    const path = `/proc/sys/${name}`;
+    // Where /proc/sys is read-only (containers), somebody else may have set it.
+    if ((await readFile(path, 'utf8')).trim() === value) continue;
+    try {
+      await writeFile(path, value);
+    } catch (cause) {
+      const text = `${path} cannot be set to ${value}, and pods need it: ${messageOf(cause)}`;
+      throw new SkeinError('network-failed', text, { cause });
+    }
+  }
+}
+
+/** Removes the tunnel and every route of ours; pods and addresses are the CNI plugins'. */
+export async function removeNetwork(): Promise<void> {
+  const links = JSON.parse(await runCommand('ip', ['-j', 'link', 'show'])) as { ifname: string }[];
+  const ours = links.some(({ ifname }) => ifname === VXLAN_DEVICE);
+  await batch('ip', [
+    `route flush proto ${ROUTE_PROTOCOL}`,
+    ...(ours ? [`link del ${VXLAN_DEVICE}`] : []),
+  ]);
 }
 
 /** Makes the VXLAN device if it is not there, with the plan's address. */
 async function ensureDevice(plan: NetworkPlan, options: LinkOptions): Promise<void> {
   const { nodeAddress, vni = 119, port = 4789 } = options;
-  const mtu = await podMtu(nodeAddress);
   const shown = await runCommand('ip', ['-j', '-d', 'link', 'show', 'dev', VXLAN_DEVICE]).then(
     (text) => JSON.parse(text) as [{ address: string; linkinfo: { info_data: { local: string } } }],
     () => undefined,
   );
   const [device] = shown ?? [];
   const same = device?.address === plan.link.mac && device.linkinfo.info_data.local === nodeAddress;
-  if (same) return;
+  const lines: string[] = [];
+  if (!same) {
+    const mtu = await podMtu(nodeAddress);
+    const vxlan = `type vxlan id ${vni} local ${nodeAddress} dstport ${port} nolearning`;
+    if (device) lines.push(`link del ${VXLAN_DEVICE}`);
+    lines.push(`link add ${VXLAN_DEVICE} address ${plan.link.mac} mtu ${mtu} ${vxlan}`);
+  }
   await batch('ip', [
-    ...(device ? [`link del ${VXLAN_DEVICE}`] : []),
-    `link add ${VXLAN_DEVICE} address ${plan.link.mac} mtu ${mtu} type vxlan id ${vni} local ${nodeAddress} dstport ${port} nolearning`,
-    `addr add ${plan.link.address}/32 dev ${VXLAN_DEVICE}`,
+    ...lines,
+    `addr replace ${plan.link.address}/32 dev ${VXLAN_DEVICE}`,
     `link set ${VXLAN_DEVICE} up`,
   ]);
 }
@@ -109,8 +138,12 @@ export async function applyNetwork(plan: NetworkPlan, options: LinkOptions): Pro
   const tunnelled = plan.remotes.filter(({ via }) => via === 'vxlan');
   const forwarding = await readForwarding();
   // Neighbour and forwarding entries before routes: the first packet must find its way.
-  const stale = forwarding.filter(
-    ({ mac, dst }) => !tunnelled.some((t) => t.mac === mac && t.nodeAddress === dst),
+  // A known node at another address is stale in any case; an unknown one may only be unknown yet.
+  const { keepUnknown = false } = options;
+  const stale = forwarding.filter(({ mac, dst }) =>
+    keepUnknown
+      ? tunnelled.some((t) => t.mac === mac && t.nodeAddress !== dst)
+      : !tunnelled.some((t) => t.mac === mac && t.nodeAddress === dst),
   );
   const missing = tunnelled.filter(
     (t) => !forwarding.some(({ mac, dst }) => t.mac === mac && t.nodeAddress === dst),
@@ -124,7 +157,7 @@ export async function applyNetwork(plan: NetworkPlan, options: LinkOptions): Pro
       (t) => `neigh replace ${t.gateway} lladdr ${t.mac} dev ${VXLAN_DEVICE} nud permanent`,
     ),
     ...changed.map(routeLine),
-    ...routes
+    ...(keepUnknown ? [] : routes)
       .filter(({ dst }) => !wanted.has(dst))
       .map(({ dst }) => `route del ${dst} proto ${ROUTE_PROTOCOL}`),
   ]);

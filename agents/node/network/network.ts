@@ -3,6 +3,7 @@
  * CNI configuration for this node's pods once the node has a subnet.
  */
 
+import { isIPv4 } from 'node:net';
 import type { Client } from '../../../src/client/types.ts';
 import { sleep } from '../../../src/lib/async.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
@@ -11,7 +12,7 @@ import type { Logger } from '../../../src/lib/logger.ts';
 import type { Node } from '../../../src/resources/generated/kinds.ts';
 import { type CniConfig, defaultConfig, readConfig } from './cni.ts';
 import { applyNetwork, enableForwarding, podMtu, readInterfaces, VXLAN_DEVICE } from './links.ts';
-import { type NodeNetwork, type PodNetworkMode, planNetwork } from './plan.ts';
+import { isSubnet, type NodeNetwork, type PodNetworkMode, planNetwork } from './plan.ts';
 
 export type NetworkDeps = { readonly client: Client; readonly clock: Clock; readonly log: Logger };
 
@@ -38,7 +39,8 @@ export interface NetworkAgent {
 export function nodeNetwork(node: Node): NodeNetwork | undefined {
   const address = node.status?.addresses?.find(({ type }) => type === 'InternalIP')?.address;
   const podCidr = node.spec?.podCIDR;
-  if (!address || !podCidr) return undefined;
+  // Both end up in commands: a Node object may hold any text.
+  if (!address || !isIPv4(address) || !podCidr || !isSubnet(podCidr)) return undefined;
   return { name: node.metadata.name, address, podCidr };
 }
 
@@ -61,7 +63,9 @@ export function createNetworkAgent(deps: NetworkDeps, options: NetworkOptions): 
       .flatMap(({ addr_info = [] }) => addr_info)
       .filter(({ prefixlen }) => prefixlen < 32)
       .map(({ local, prefixlen }) => `${local}/${prefixlen}`);
-    await applyNetwork(planNetwork(self, all, { mode, linkCidrs }), { nodeAddress });
+    // Until the view is complete, what an earlier process knew of the others stays.
+    const keepUnknown = !nodes.synced;
+    await applyNetwork(planNetwork(self, all, { mode, linkCidrs }), { nodeAddress, keepUnknown });
   };
 
   const loop = async (): Promise<void> => {
@@ -85,15 +89,18 @@ export function createNetworkAgent(deps: NetworkDeps, options: NetworkOptions): 
   return {
     async start() {
       await enableForwarding();
+      const look = () => {
+        changed = true;
+        wake();
+      };
       const unsubscribe = nodes.subscribe((event) => {
         // Nodes report status often; only address and subnet matter here.
         const same =
           event.type === 'modified' && networkShape(event.object) === networkShape(event.previous);
-        if (same) return;
-        changed = true;
-        wake();
+        if (!same) look();
       });
       stop.signal.addEventListener('abort', unsubscribe, { once: true });
+      nodes.whenSynced(stop.signal).then(look, () => {}); // Rejects when the agent stops.
       void loop();
     },
     stop: () => stop.abort(),

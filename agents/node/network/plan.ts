@@ -4,6 +4,8 @@
  * the node's own address and subnet must be known (the scheme of flannel's vxlan backend). Pure.
  */
 
+import { isIPv4 } from 'node:net';
+
 export type PodNetworkMode = 'vxlan' | 'auto';
 
 export type NodeNetwork = {
@@ -35,6 +37,12 @@ export type NetworkPlan = { readonly link: LinkPlan; readonly remotes: readonly 
 /** The first address of a subnet in text. */
 export function subnetAddress(cidr: string): string {
   return cidr.split('/')[0] ?? cidr;
+}
+
+/** True for an IPv4 subnet as `10.244.3.0/24`. */
+export function isSubnet(cidr: string): boolean {
+  const [, address = '', bits = ''] = /^([\d.]+)\/(\d{1,2})$/.exec(cidr) ?? [];
+  return isIPv4(address) && Number(bits) <= 32;
 }
 
 /** A locally administered hardware address made from an IPv4 address. */

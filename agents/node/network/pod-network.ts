@@ -4,9 +4,10 @@
  */
 
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { SkeinError } from '../../../src/lib/errors.ts';
+import { messageOf, SkeinError } from '../../../src/lib/errors.ts';
 import type { Logger } from '../../../src/lib/logger.ts';
-import type { CniConfig, CniContainer, CniRunner } from './cni.ts';
+import type { CniConfig } from './cni.ts';
+import type { CniContainer, CniResult, CniRunner } from './cni-runner.ts';
 
 /** A port that a pod publishes on its node. */
 export type PublishedPort = {
@@ -25,6 +26,10 @@ export type NetworkTarget = {
   readonly hostPorts: readonly PublishedPort[];
   readonly bandwidth?: { readonly ingressBits?: number; readonly egressBits?: number };
 };
+
+const SUFFIX = '.json';
+/** For taking back an ADD that failed. */
+const RELEASE_DEADLINE_MS = 20_000;
 
 export type PodNetworkDeps = {
   readonly cni: CniRunner;
@@ -46,6 +51,8 @@ export interface PodNetworkAgent {
   detach(target: NetworkTarget, signal: AbortSignal): Promise<void>;
   /** Publishes the host ports of pods that were attached before a restart. */
   restore(): Promise<void>;
+  /** Releases what belongs to containers that are not among `alive`. Rejects with the first failure, after trying all. */
+  collect(alive: ReadonlySet<string>, signal: AbortSignal): Promise<void>;
 }
 
 type Attachment = {
@@ -57,68 +64,142 @@ type Attachment = {
 
 /** Pod network operations over CNI. All are idempotent per container id. */
 export function createPodNetwork(deps: PodNetworkDeps): PodNetworkAgent {
-  const { cni, stateDir, log } = deps;
-  const directory = `${stateDir}/attachments`;
-  const fileOf = (containerId: string): string => `${directory}/${containerId}.json`;
+  return new CniPodNetwork(deps);
+}
 
-  const read = async (containerId: string): Promise<Attachment | undefined> => {
-    const text = await readFile(fileOf(containerId), 'utf8').catch(() => undefined);
-    return text === undefined ? undefined : (JSON.parse(text) as Attachment);
-  };
-  const write = async (containerId: string, attachment: Attachment): Promise<void> => {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-    const temporary = `${fileOf(containerId)}.new`;
-    await writeFile(temporary, JSON.stringify(attachment), { mode: 0o600 });
-    await rename(temporary, fileOf(containerId));
-  };
+class CniPodNetwork implements PodNetworkAgent {
+  readonly #deps: PodNetworkDeps;
+  readonly #files: AttachmentFiles;
 
-  return {
-    async attach(target, signal) {
-      const known = await read(target.containerId);
-      if (known && known.ips.length > 0) return { ips: known.ips };
-      const config = withBandwidth(await deps.config(), target.bandwidth);
-      const args = argsOf(target);
-      // Before ADD: whatever happens next, DEL will find what to release.
-      await write(target.containerId, { config, args, ips: [], hostPorts: [] });
-      const result = await cni.add(config, containerOf(target, args), signal);
-      const ips = (result.ips ?? []).map(({ address }) => address.split('/')[0] ?? address);
-      const [ip] = ips;
-      if (ip === undefined) {
-        throw new SkeinError(
-          'network-failed',
-          `CNI network "${config.name}" gave the pod no address`,
-        );
-      }
-      const { hostPorts } = target;
-      await write(target.containerId, { config, args, ips, hostPorts });
-      if (hostPorts.length > 0) await deps.publish(target.containerId, ip, hostPorts);
-      return { ips };
-    },
+  constructor(deps: PodNetworkDeps) {
+    this.#deps = deps;
+    this.#files = new AttachmentFiles(`${deps.stateDir}/attachments`, deps.log);
+  }
 
-    async detach(target, signal) {
-      const known = await read(target.containerId);
-      if (!known) return;
-      if (known.hostPorts.length > 0) await deps.publish(target.containerId, '', []);
-      await cni.del(known.config, containerOf(target, known.args), signal);
-      await rm(fileOf(target.containerId), { force: true });
-    },
+  async attach(
+    target: NetworkTarget,
+    signal: AbortSignal,
+  ): Promise<{ readonly ips: readonly string[] }> {
+    const { cni, publish } = this.#deps;
+    const { containerId, hostPorts } = target;
+    const known = await this.#files.read(containerId);
+    if (known && known.ips.length > 0) return { ips: known.ips };
+    // An ADD that was interrupted: plugins refuse a second one until the first is taken back.
+    if (known) await this.#release(target, known, signal);
+    const config = withBandwidth(await this.#deps.config(), target.bandwidth);
+    const args = argsOf(target);
+    const begun: Attachment = { config, args, ips: [], hostPorts: [] };
+    // Before ADD: whatever happens next, DEL will find what to release.
+    await this.#files.write(containerId, begun);
+    let ips: readonly string[];
+    try {
+      ips = addressesOf(config, await cni.add(config, containerOf(target, args), signal));
+    } catch (error) {
+      // Not with the caller's signal: its end may be the very reason.
+      const late = AbortSignal.timeout(RELEASE_DEADLINE_MS);
+      await this.#release(target, begun, late).catch(() => {});
+      throw error;
+    }
+    await this.#files.write(containerId, { config, args, ips, hostPorts });
+    if (hostPorts.length > 0) await publish(containerId, ips[0] ?? '', hostPorts);
+    return { ips };
+  }
 
-    async restore() {
-      for (const name of await readdir(directory).catch(() => [])) {
-        if (!name.endsWith('.json')) continue;
-        const containerId = name.slice(0, -'.json'.length);
-        const known = await read(containerId);
-        const ip = known?.ips[0];
-        if (!known || ip === undefined || known.hostPorts.length === 0) continue;
-        await deps.publish(containerId, ip, known.hostPorts);
-        log.debug({ containerId }, 'host ports of an earlier pod are published again');
-      }
-    },
-  };
+  async detach(target: NetworkTarget, signal: AbortSignal): Promise<void> {
+    const known = await this.#files.read(target.containerId);
+    if (known) await this.#release(target, known, signal);
+  }
+
+  async restore(): Promise<void> {
+    for (const containerId of await this.#files.list()) {
+      const known = await this.#files.read(containerId);
+      const ip = known?.ips[0];
+      if (!known || ip === undefined || known.hostPorts.length === 0) continue;
+      await this.#deps.publish(containerId, ip, known.hostPorts);
+      this.#deps.log.debug({ containerId }, 'host ports of an earlier pod are published again');
+    }
+  }
+
+  async collect(alive: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    let failure: unknown;
+    for (const containerId of await this.#files.list()) {
+      if (alive.has(containerId)) continue;
+      const known = await this.#files.read(containerId);
+      if (!known) continue;
+      await this.#release({ containerId, netnsPath: '' }, known, signal).catch((error: unknown) => {
+        failure ??= error;
+      });
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  async #release(
+    target: Pick<NetworkTarget, 'containerId' | 'netnsPath'>,
+    known: Attachment,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { cni, publish } = this.#deps;
+    if (known.hostPorts.length > 0) await publish(target.containerId, '', []);
+    await cni.del(known.config, containerOf(target, known.args), signal);
+    await this.#files.remove(target.containerId);
+  }
+}
+
+/** What was attached, one file per container. */
+class AttachmentFiles {
+  readonly #directory: string;
+  readonly #log: Logger;
+
+  constructor(directory: string, log: Logger) {
+    this.#directory = directory;
+    this.#log = log;
+  }
+
+  async read(containerId: string): Promise<Attachment | undefined> {
+    const text = await readFile(this.#path(containerId), 'utf8').catch(() => undefined);
+    if (text === undefined) return undefined;
+    try {
+      return JSON.parse(text) as Attachment;
+    } catch (error) {
+      // One file must not keep the node down; at worst an address stays taken.
+      const facts = { containerId, error: messageOf(error) };
+      this.#log.warn(facts, 'what was attached for a container cannot be read');
+      return undefined;
+    }
+  }
+
+  async write(containerId: string, attachment: Attachment): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const temporary = `${this.#path(containerId)}.new`;
+    await writeFile(temporary, JSON.stringify(attachment), { mode: 0o600, flush: true });
+    await rename(temporary, this.#path(containerId));
+  }
+
+  remove(containerId: string): Promise<void> {
+    return rm(this.#path(containerId), { force: true });
+  }
+
+  /** Ids of all containers that something was attached for. */
+  async list(): Promise<string[]> {
+    const names = await readdir(this.#directory).catch(() => []);
+    return names
+      .filter((name) => name.endsWith(SUFFIX))
+      .map((name) => name.slice(0, -SUFFIX.length));
+  }
+
+  #path(containerId: string): string {
+    return `${this.#directory}/${containerId}${SUFFIX}`;
+  }
+}
+
+function addressesOf(config: CniConfig, result: CniResult): readonly string[] {
+  const ips = (result.ips ?? []).map(({ address }) => address.split('/')[0] ?? address);
+  if (ips.length > 0) return ips;
+  throw new SkeinError('network-failed', `CNI network "${config.name}" gave the pod no address`);
 }
 
 const containerOf = (
-  target: NetworkTarget,
+  target: Pick<NetworkTarget, 'containerId' | 'netnsPath'>,
   args: Readonly<Record<string, string>>,
 ): CniContainer => ({
   containerId: target.containerId,

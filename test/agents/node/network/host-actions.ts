@@ -4,7 +4,8 @@
  */
 
 import { createInterface } from 'node:readline';
-import { createCniRunner, defaultConfig } from '../../../../agents/node/network/cni.ts';
+import { defaultConfig } from '../../../../agents/node/network/cni.ts';
+import { createCniRunner } from '../../../../agents/node/network/cni-runner.ts';
 import { applyNetwork, enableForwarding } from '../../../../agents/node/network/links.ts';
 import type { NodeNetwork, PodNetworkMode } from '../../../../agents/node/network/plan.ts';
 import { planNetwork } from '../../../../agents/node/network/plan.ts';
