@@ -11,6 +11,16 @@ export interface Nftables {
   list(what: string): Promise<NftListing>;
 }
 
+/** The kernel's older packet filter (iptables-legacy). */
+export interface LegacyFirewall {
+  /** What it does with forwarded packets; undefined where it is not in use. */
+  forward(): Promise<{ readonly drops: boolean; readonly dockerUser: boolean } | undefined>;
+  /** Lets packets from and to the range pass in DOCKER-USER, unless they do. */
+  admit(clusterCidr: string, comment: string): Promise<void>;
+  /** Takes that back. */
+  withdraw(clusterCidr: string, comment: string): Promise<void>;
+}
+
 /** Connection tracking: forgets flows so that their next packet is translated anew. */
 export interface FlowTable {
   /** Ends UDP flows that were translated to a backend that left. */

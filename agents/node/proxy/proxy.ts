@@ -1,27 +1,28 @@
 /**
  * The service proxy of a node: keeps the node's own nftables table equal to the cluster's Services.
  * Changes are gathered for a moment, turned into the difference to what is in place, and sent as one
- * transaction. Until the first complete view of the cluster nothing is touched: a node that restarts
- * while it is cut off keeps routing as before.
+ * transaction. Until the first complete view of the cluster nothing is touched, as the rules of an earlier process go on; a node
+ * that cannot get one goes by what its replica holds.
  */
 
 import type { Client, InformerEvent } from '../../../src/client/types.ts';
+import { sleep } from '../../../src/lib/async.ts';
+import { backoffMs } from '../../../src/lib/backoff.ts';
 import type { Clock, Timer } from '../../../src/lib/clock.ts';
 import type { Logger } from '../../../src/lib/logger.ts';
+import { entropyRandom, type Random } from '../../../src/lib/random.ts';
 import type { EndpointSlice, Service } from '../../../src/resources/generated/kinds.ts';
-import { forwardAdmission } from './foreign-rules.ts';
-import type { FlowTable, Nftables } from './ports.ts';
+import { type ForwardAdmission, forwardAdmission } from './foreign-rules.ts';
+import type { FlowTable, LegacyFirewall, Nftables } from './ports.ts';
 import {
   type BaseOptions,
-  baseScript,
   type Fragment,
   type HostPortRule,
   hostPortFragment,
   serviceFragment,
-  TABLE,
 } from './ruleset.ts';
 import { modelService, type ServicePortModel } from './service-model.ts';
-import { Ruleset, renderCommands } from './transaction.ts';
+import { TableKeeper } from './table-keeper.ts';
 
 export type ProxyDeps = {
   readonly client: Client;
@@ -29,6 +30,12 @@ export type ProxyDeps = {
   readonly flows: FlowTable;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Default: seeded from the system's entropy. */
+  readonly random?: Random;
+  /** Default: the machine has none. */
+  readonly legacy?: LegacyFirewall;
+  /** Told of other firewalls that stand in the way. Default: nobody but the log. */
+  readonly report?: (message: string) => void;
 };
 
 export type ProxyOptions = BaseOptions & {
@@ -37,8 +44,10 @@ export type ProxyOptions = BaseOptions & {
   readonly gatherMs?: number;
   /** The table is read back and repaired this often. Default 30 s. */
   readonly verifyMs?: number;
-  /** Wait before a refused transaction is tried again, as a rebuild. Default 1 s. */
-  readonly retryMs?: number;
+  /** Longest wait before a refused transaction is tried again, as a rebuild. Default 30 s, beginning with 1 s. */
+  readonly retryMaxMs?: number;
+  /** How long the start waits for a complete view before it goes by the replica's. Default 3 s. */
+  readonly patienceMs?: number;
 };
 
 export interface ServiceProxy {
@@ -53,9 +62,11 @@ export interface ServiceProxy {
 const SERVICE_LABEL = 'kubernetes.io/service-name';
 const INDEX = 'proxy-service';
 
-const sliceService = (slice: EndpointSlice): string | undefined => {
-  const name = slice.metadata.labels?.[SERVICE_LABEL];
-  return name ? `${slice.metadata.namespace}/${name}` : undefined;
+const DEFAULTS = { gatherMs: 5, verifyMs: 30_000, retryMaxMs: 30_000, patienceMs: 3000 } as const;
+
+const servicesOfSlice = ({ metadata }: EndpointSlice): readonly string[] => {
+  const name = metadata.labels?.[SERVICE_LABEL];
+  return name ? [`${metadata.namespace}/${name}`] : [];
 };
 
 /** The proxy of this node. `start` it once. */
@@ -66,8 +77,9 @@ export function createProxy(deps: ProxyDeps, options: ProxyOptions): ServiceProx
 class NodeProxy implements ServiceProxy {
   readonly #deps: ProxyDeps;
   readonly #options: Required<ProxyOptions>;
-  readonly #admitForwarding: () => Promise<void>;
-  readonly #ruleset = new Ruleset();
+  readonly #random: Random;
+  readonly #admission: ForwardAdmission;
+  readonly #table: TableKeeper;
   readonly #stop = new AbortController();
   /** Service keys whose rules may be out of date. */
   readonly #dirty = new Set<string>();
@@ -75,25 +87,26 @@ class NodeProxy implements ServiceProxy {
   readonly #models = new Map<string, readonly ServicePortModel[]>();
   /** Owners whose fragments wait for the next transaction. */
   readonly #pending = new Map<string, Fragment | undefined>();
+  /** UDP backends that no longer serve, until their flows are flushed. */
+  readonly #gone = new Map<string, { readonly ip: string; readonly port: number }>();
   #work: Promise<void> = Promise.resolve();
   #gathering: Timer | undefined;
-  #synced = false;
-  #rebuild = true;
+  #ready = false;
+  #refusals = 0;
 
   constructor(deps: ProxyDeps, options: ProxyOptions) {
     this.#deps = deps;
-    this.#options = { gatherMs: 5, verifyMs: 30_000, retryMs: 1000, ...options };
-    this.#admitForwarding = forwardAdmission(deps, options.clusterCidr);
+    this.#options = { ...DEFAULTS, ...options };
+    this.#random = deps.random ?? entropyRandom();
+    this.#admission = forwardAdmission(deps, options.clusterCidr);
+    this.#table = new TableKeeper(deps, options);
   }
 
   async start(): Promise<void> {
     const { client } = this.#deps;
     const services = client.informer('Service');
     const slices = client.informer('EndpointSlice');
-    slices.addIndex(INDEX, (slice) => {
-      const service = sliceService(slice);
-      return service ? [service] : [];
-    });
+    slices.addIndex(INDEX, servicesOfSlice);
     const unsubscribe = [
       services.subscribe((event) => this.#markDirty(serviceKey(event.object))),
       slices.subscribe((event) => this.#onSlice(event)),
@@ -101,10 +114,10 @@ class NodeProxy implements ServiceProxy {
     this.#stop.signal.addEventListener('abort', () => {
       for (const end of unsubscribe) end();
     });
-    await services.whenSynced(this.#stop.signal);
-    await slices.whenSynced(this.#stop.signal);
-    this.#synced = true;
+    await this.#whenKnown();
+    this.#ready = true;
     await this.#flush();
+    await this.#admission.check();
     this.#scheduleVerify();
   }
 
@@ -118,69 +131,84 @@ class NodeProxy implements ServiceProxy {
       `host-ports ${owner}`,
       ports.length === 0 ? undefined : hostPortFragment(podIp, ports),
     );
-    if (this.#synced) await this.#flush();
+    if (this.#ready) await this.#flush();
+  }
+
+  /**
+   * Resolves when the informers are complete; or, when they do not become so in time, as soon as the replica at least knows
+   * this node: then it holds what this node knew when it was cut off.
+   */
+  async #whenKnown(): Promise<void> {
+    const { client, clock, log } = this.#deps;
+    const { patienceMs, nodeName } = this.#options;
+    const { signal } = this.#stop;
+    const complete = Promise.all([
+      client.informer('Service').whenSynced(signal),
+      client.informer('EndpointSlice').whenSynced(signal),
+    ]).then(() => true);
+    const waiting = new AbortController();
+    const patience = sleep(patienceMs, clock, AbortSignal.any([signal, waiting.signal]));
+    const inTime = await Promise.race([complete, patience.then(() => false)]);
+    waiting.abort();
+    patience.catch(() => {});
+    if (inTime) return;
+    if (client.informer('Node').get({ name: nodeName }) === undefined) {
+      await complete;
+      return;
+    }
+    complete.catch(() => {}); // Rejects when the proxy stops.
+    log.warn({}, 'the cluster is out of reach: service rules follow what this node knew last');
   }
 
   #onSlice(event: InformerEvent<EndpointSlice>): void {
-    const names = [sliceService(event.object)];
-    if (event.type === 'modified') names.push(sliceService(event.previous));
-    for (const name of names) if (name !== undefined) this.#markDirty(name);
+    for (const name of servicesOfSlice(event.object)) this.#markDirty(name);
+    if (event.type !== 'modified') return;
+    for (const name of servicesOfSlice(event.previous)) this.#markDirty(name);
   }
 
   #markDirty(service: string): void {
     this.#dirty.add(service);
-    if (!this.#synced || this.#gathering) return;
+    if (!this.#ready || this.#gathering) return;
     this.#gathering = this.#deps.clock.after(this.#options.gatherMs, () => {
       this.#gathering = undefined;
       void this.#flush();
     });
   }
 
-  /** Brings the table up to date; transactions run one after the other. */
+  /** Brings the table up to date; transactions run one after the other. Never rejects. */
   #flush(): Promise<void> {
-    this.#work = this.#work.then(() => this.#apply());
+    this.#work = this.#work
+      .then(() => this.#apply())
+      .catch((error: unknown) => {
+        this.#deps.log.error({ error }, 'service rules could not be made');
+      });
     return this.#work;
   }
 
   async #apply(): Promise<void> {
     if (this.#stop.signal.aborted) return;
-    const { nftables, log, clock } = this.#deps;
-    const gone = this.#collectServices();
+    this.#collectServices();
     const changes = new Map(this.#pending);
     this.#pending.clear();
-    const commands = this.#ruleset.change(changes);
-    try {
-      if (this.#rebuild) await this.#rebuildTable();
-      else if (commands.length > 0) await nftables.run(renderCommands(commands));
-      this.#rebuild = false;
-    } catch (error) {
-      log.error({ error, commands: commands.length }, 'service rules were refused; rebuilding');
-      this.#rebuild = true;
-      clock.after(this.#options.retryMs, () => void this.#flush());
+    if (!(await this.#table.apply(changes))) {
+      const { retryMaxMs: maxMs } = this.#options;
+      const delayMs = backoffMs(this.#refusals++, this.#random, { initialMs: 1000, maxMs });
+      this.#deps.clock.after(delayMs, () => void this.#flush());
       return;
     }
-    for (const backend of gone) await this.#deps.flows.flushUdp(backend);
+    this.#refusals = 0;
+    // Not before the rules are in place: a flow that is tracked anew must find the new ones.
+    for (const [id, backend] of this.#gone) {
+      await this.#deps.flows.flushUdp(backend);
+      this.#gone.delete(id);
+    }
   }
 
-  /** Replaces the whole table in one transaction. Established connections live on: they are in conntrack. */
-  async #rebuildTable(): Promise<void> {
-    const script = [
-      `add table ip ${TABLE}`,
-      `delete table ip ${TABLE}`,
-      `add table ip ${TABLE}`,
-      baseScript(this.#options),
-      renderCommands(this.#ruleset.rebuild()),
-    ];
-    await this.#deps.nftables.run(script.join('\n'));
-    await this.#admitForwarding();
-    this.#deps.log.info(this.#ruleset.counts(), 'service rules are in place');
-  }
-
-  /** Turns dirty services into pending fragments; returns UDP backends that no longer serve. */
-  #collectServices(): { ip: string; port: number }[] {
+  /** Turns dirty services into pending fragments, and notes UDP backends that no longer serve. */
+  #collectServices(): void {
     const { client } = this.#deps;
-    const gone: { ip: string; port: number }[] = [];
     for (const key of this.#dirty) {
+      this.#dirty.delete(key);
       const [namespace = '', name = ''] = key.split('/');
       const service = client.informer('Service').get({ namespace, name });
       const slices = client.informer('EndpointSlice').byIndex(INDEX, key);
@@ -189,61 +217,35 @@ class NodeProxy implements ServiceProxy {
       const ids = new Set(models.map(({ id }) => id));
       for (const { id } of before) if (!ids.has(id)) this.#pending.set(id, undefined);
       for (const model of models) this.#pending.set(model.id, serviceFragment(model));
-      gone.push(...udpBackendsGone(before, models));
+      for (const backend of udpBackendsGone(before, models)) {
+        this.#gone.set(`${backend.ip}:${backend.port}`, backend);
+      }
       if (models.length > 0) this.#models.set(key, models);
       else this.#models.delete(key);
     }
-    this.#dirty.clear();
-    return gone;
   }
 
   #scheduleVerify(): void {
     const { clock } = this.#deps;
     const timer = clock.after(this.#options.verifyMs, () => {
-      this.#work = this.#work.then(() => this.#verify());
-      void this.#work.then(() => this.#flush()).then(() => this.#scheduleVerify());
+      this.#stop.signal.removeEventListener('abort', cancel);
+      void this.#verify().then(() => this.#scheduleVerify());
     });
-    this.#stop.signal.addEventListener('abort', () => timer.cancel(), { once: true });
+    const cancel = () => timer.cancel();
+    this.#stop.signal.addEventListener('abort', cancel, { once: true });
+    if (this.#stop.signal.aborted) timer.cancel();
   }
 
-  /** Reads the table back: others may have flushed it, or a reload of the firewall may have. */
+  /** Others may have flushed the rules, or a reload of the firewall may have. */
   async #verify(): Promise<void> {
     if (this.#stop.signal.aborted) return;
-    const { nftables, log } = this.#deps;
-    const wanted = this.#ruleset.counts();
-    const found = await nftables.list(`table ip ${TABLE}`).then(countObjects, () => undefined);
-    if (
-      found === undefined ||
-      found.chains !== wanted.chains ||
-      found.elements !== wanted.elements
-    ) {
-      log.warn({ wanted, found }, 'service rules were changed by someone else; rebuilding');
-      this.#rebuild = true;
-    }
-    await this.#admitForwarding();
+    this.#work = this.#work.then(() => this.#table.verify());
+    await this.#flush();
+    await this.#admission.check();
   }
 }
 
 const serviceKey = ({ metadata }: Service): string => `${metadata.namespace}/${metadata.name}`;
-
-/** Chains of fragments (they contain a slash) and elements of the shared maps in a listing. */
-function countObjects(listing: Awaited<ReturnType<Nftables['list']>>): {
-  chains: number;
-  elements: number;
-} {
-  let chains = 0;
-  let elements = 0;
-  for (const object of listing.nftables) {
-    const chain = object['chain']?.['name'];
-    if (typeof chain === 'string' && chain.includes('/')) chains++;
-    const shared = object['map'] ?? object['set'];
-    const name = shared?.['name'];
-    if (typeof name === 'string' && !name.includes('/') && Array.isArray(shared?.['elem'])) {
-      elements += shared['elem'].length;
-    }
-  }
-  return { chains, elements };
-}
 
 /** Backends of UDP ports that were routed to before and are not any more. */
 export function udpBackendsGone(

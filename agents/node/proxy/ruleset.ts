@@ -5,6 +5,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { isIPv4 } from 'node:net';
 import type { Backend, ServicePortModel } from './service-model.ts';
 
 export const TABLE = 'skein';
@@ -13,7 +14,7 @@ const MASQUERADE_MARK = '0x00004000';
 const NAME_CHARACTERS_MAX = 100;
 
 /** The shared maps that fragments put elements into. */
-export type MapName = 'service_ips' | 'node_ports' | 'host_ports' | 'hairpin';
+export type MapName = 'service_ips' | 'node_ports' | 'host_ports' | 'host_ports_any' | 'hairpin';
 
 export type NftSet = { readonly name: string; readonly definition: string };
 export type NftChain = { readonly name: string; readonly rules: readonly string[] };
@@ -42,13 +43,15 @@ export function baseScript({ clusterCidr, serviceCidr }: BaseOptions): string {
   return `
 add map ip ${TABLE} service_ips { type ipv4_addr . inet_proto . inet_service : verdict; }
 add map ip ${TABLE} node_ports { type inet_proto . inet_service : verdict; }
-add map ip ${TABLE} host_ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; flags interval; }
+add map ip ${TABLE} host_ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+add map ip ${TABLE} host_ports_any { type inet_proto . inet_service : ipv4_addr . inet_service; }
 add set ip ${TABLE} hairpin { type ipv4_addr . ipv4_addr; }
 add chain ip ${TABLE} local_ports
 add chain ip ${TABLE} services
 add rule ip ${TABLE} services ip daddr . meta l4proto . th dport vmap @service_ips
 add rule ip ${TABLE} services fib daddr type local ip daddr != 127.0.0.0/8 jump local_ports
 add rule ip ${TABLE} local_ports meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @host_ports
+add rule ip ${TABLE} local_ports meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @host_ports_any
 add rule ip ${TABLE} local_ports meta l4proto . th dport vmap @node_ports
 add chain ip ${TABLE} prerouting { type nat hook prerouting priority dstnat; policy accept; }
 add rule ip ${TABLE} prerouting jump services
@@ -137,7 +140,8 @@ function addBalancer(
   const slots: string[] = [];
   for (const [slot, { ip, port }] of backends.entries()) {
     const target = `${chain}/${ip}/${port}`;
-    const clients = `${target}/clients`;
+    // The timeout is part of the name: another one is another set.
+    const clients = `${target}/${model.affinitySeconds}s`;
     parts.sets.push({
       name: clients,
       definition: `{ type ipv4_addr; flags dynamic,timeout; timeout ${model.affinitySeconds}s; size 65535; }`,
@@ -166,14 +170,14 @@ export type HostPortRule = {
 export function hostPortFragment(podIp: string, ports: readonly HostPortRule[]): Fragment {
   const elements: NftElement[] = [];
   for (const { protocol, hostPort, containerPort, hostIP } of ports) {
-    if (protocol === 'SCTP') continue;
-    const address =
-      hostIP === undefined || hostIP === '' || hostIP === '0.0.0.0' ? '0.0.0.0/0' : hostIP;
-    elements.push({
-      map: 'host_ports',
-      key: `${address} . ${protocol.toLowerCase()} . ${hostPort}`,
-      value: `${podIp} . ${containerPort}`,
-    });
+    if (protocol === 'SCTP') continue; // Needs a kernel module; the API still stores it.
+    const port = `${protocol.toLowerCase()} . ${hostPort}`;
+    const value = `${podIp} . ${containerPort}`;
+    // Two maps instead of one with ranges: an address and "any" for the same port would overlap there.
+    const any = hostIP === undefined || hostIP === '' || hostIP === '0.0.0.0';
+    if (any) elements.push({ map: 'host_ports_any', key: port, value });
+    else if (isIPv4(hostIP))
+      elements.push({ map: 'host_ports', key: `${hostIP} . ${port}`, value });
   }
   if (elements.length > 0) elements.push({ map: 'hairpin', key: `${podIp} . ${podIp}` });
   return { sets: [], chains: [], elements };

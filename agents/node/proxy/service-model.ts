@@ -4,6 +4,7 @@
  * terminating but still serving.
  */
 
+import { isIPv4 } from 'node:net';
 import type { EndpointSlice, Service } from '../../../src/resources/generated/kinds.ts';
 
 export type Protocol = 'tcp' | 'udp';
@@ -42,11 +43,11 @@ export function modelService(
 ): readonly ServicePortModel[] {
   const { spec, status, metadata } = service;
   if (!spec || spec.type === 'ExternalName') return [];
-  const clusterIps = (spec.clusterIPs ?? [spec.clusterIP ?? '']).filter(isIpv4);
+  const clusterIps = (spec.clusterIPs ?? [spec.clusterIP ?? '']).filter((ip) => isIPv4(ip));
   if (clusterIps.length === 0) return [];
   const ingress = status?.loadBalancer?.ingress ?? [];
   const externalIps = [...(spec.externalIPs ?? []), ...ingress.map(({ ip }) => ip ?? '')].filter(
-    isIpv4,
+    (ip) => isIPv4(ip),
   );
   const affinity = spec.sessionAffinity === 'ClientIP';
   const models: ServicePortModel[] = [];
@@ -79,8 +80,6 @@ function protocolOf(protocol: string | undefined): Protocol | undefined {
   return protocol === 'UDP' ? 'udp' : undefined;
 }
 
-const isIpv4 = (text: string): boolean => /^\d+\.\d+\.\d+\.\d+$/.test(text);
-
 function backendsOf(
   slices: readonly EndpointSlice[],
   portName: string,
@@ -94,8 +93,9 @@ function backendsOf(
     const port = (slice.ports ?? []).find((candidate) => matches(candidate, portName, protocol));
     if (!port?.port) continue;
     for (const endpoint of slice.endpoints ?? []) {
-      const ip = endpoint.addresses[0];
-      if (ip === undefined) continue;
+      const ip = endpoint.addresses?.[0] ?? '';
+      // One malformed address must not cost the whole transaction.
+      if (!isIPv4(ip)) continue;
       const backend = { ip, port: port.port, local: endpoint.nodeName === nodeName };
       const key = `${ip}:${port.port}`;
       if (isReady(endpoint)) ready.set(key, backend);

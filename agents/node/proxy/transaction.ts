@@ -3,6 +3,7 @@
  * nftables takes in one transaction: packets see the old table or the new one, nothing between. Pure.
  */
 
+import type { ObservedTable } from './observed.ts';
 import { type Fragment, type MapName, type NftChain, TABLE } from './ruleset.ts';
 
 export type NftCommand =
@@ -22,7 +23,7 @@ const EMPTY: Fragment = { sets: [], chains: [], elements: [] };
 type HeldElement = {
   readonly map: MapName;
   readonly key: string;
-  /** The newest owner's value wins; two services never want the same key for different ends. */
+  /** By owner. Where two want the same key for different ends (an external address, say), the first in order of names has it. */
   readonly values: Map<string, string | undefined>;
 };
 
@@ -31,15 +32,17 @@ export class Ruleset {
   readonly #fragments = new Map<string, Fragment>();
   readonly #elements = new Map<string, HeldElement>();
 
-  get owners(): Iterable<string> {
-    return this.#fragments.keys();
-  }
-
-  /** Number of chains and of elements in place, besides the base's chains. */
-  counts(): { chains: number; elements: number } {
-    let chains = 0;
-    for (const fragment of this.#fragments.values()) chains += fragment.chains.length;
-    return { chains, elements: this.#elements.size };
+  /** What a listing of the table should show, besides the base's chains and sets. */
+  observed(): ObservedTable {
+    const chains = new Map<string, number>();
+    const sets = new Set<string>();
+    for (const fragment of this.#fragments.values()) {
+      for (const { name, rules } of fragment.chains) chains.set(name, rules.length);
+      for (const { name } of fragment.sets) sets.add(name);
+    }
+    const elements = new Map<string, string | undefined>();
+    for (const [id, held] of this.#elements) elements.set(id, effectiveValue(held));
+    return { chains, sets, elements };
   }
 
   /** Every command that builds what is in place on a fresh base table. */
@@ -130,7 +133,12 @@ export class Ruleset {
   }
 }
 
-const effectiveValue = ({ values }: HeldElement): string | undefined => [...values.values()].at(-1);
+/** The same whatever happened before: a rebuild, and another process, come to the same table. */
+function effectiveValue({ values }: HeldElement): string | undefined {
+  let [winner = ''] = values.keys();
+  for (const owner of values.keys()) if (owner < winner) winner = owner;
+  return values.get(winner);
+}
 
 function elementCommand(op: 'add-element' | 'delete-element', held: HeldElement): NftCommand {
   const value = op === 'add-element' ? effectiveValue(held) : undefined;
