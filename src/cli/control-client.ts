@@ -3,8 +3,8 @@
  * directory that only root can open. It works without certificates and without a quorum.
  */
 
-import { request } from 'node:http';
-import { SkeinError } from '../lib/errors.ts';
+import { type RequestOptions, request } from 'node:http';
+import { ERROR_CODES, type ErrorCode, SkeinError } from '../lib/errors.ts';
 
 /** Default place of everything a node keeps. */
 export const DEFAULT_DATA_DIR = '/var/lib/skein';
@@ -21,45 +21,69 @@ export type ControlRequest = {
 
 /**
  * Sends one request and resolves with the decoded JSON answer. Rejects with peer-unreachable when no
- * Skein process listens, and with the process's own error text when it refuses.
+ * Skein process listens, deadline-exceeded when it does not answer, and with the process's own error when it refuses.
  */
-export function callControl<T>(socketPath: string, options: ControlRequest): Promise<T> {
+export async function callControl<T>(socketPath: string, options: ControlRequest): Promise<T> {
   const { method, path, body, deadlineMs = 10_000 } = options;
-  return new Promise<T>((resolve, reject) => {
-    const call = request(
-      {
-        socketPath,
-        method,
-        path,
-        headers: { 'content-type': 'application/json' },
-        signal: AbortSignal.timeout(deadlineMs),
-      },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('error', reject);
-        response.on('end', () => {
-          const text = Buffer.concat(chunks).toString('utf8');
-          const ok = (response.statusCode ?? 500) < 300;
-          try {
-            const answer = JSON.parse(text) as T & { message?: string };
-            if (ok) resolve(answer);
-            else reject(new SkeinError('api-status', answer.message ?? text));
-          } catch (cause) {
-            reject(new SkeinError('api-status', `unexpected answer: ${text}`, { cause }));
-          }
-        });
-      },
-    );
-    call.on('error', (cause) => {
-      reject(
-        new SkeinError(
-          'peer-unreachable',
-          `no Skein process answers at ${socketPath}; is "skein up" running on this machine, and are you root?`,
-          { cause, retryable: true },
-        ),
-      );
+  const signal = AbortSignal.timeout(deadlineMs);
+  const headers = { 'content-type': 'application/json' };
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  const answer = await exchange({ socketPath, method, path, headers, signal }, text).catch(
+    (cause: unknown) => {
+      throw signal.aborted ? late(deadlineMs, cause) : unanswered(socketPath, cause);
+    },
+  );
+  const value = parse(answer.text);
+  if (answer.status < 300 && value !== undefined) return value as T;
+  const { message, code } = (value ?? {}) as { message?: unknown; code?: unknown };
+  if (typeof message !== 'string') {
+    throw new SkeinError('remote-failed', `unexpected answer: ${answer.text.slice(0, 200)}`);
+  }
+  throw new SkeinError(isErrorCode(code) ? code : 'remote-failed', message);
+}
+
+type Answer = { readonly status: number; readonly text: string };
+
+function exchange(options: RequestOptions, body: string | undefined): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const call = request(options, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8');
+        resolve({ status: response.statusCode ?? 500, text });
+      });
     });
-    call.end(body === undefined ? undefined : JSON.stringify(body));
+    call.on('error', reject);
+    call.end(body);
   });
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+const isErrorCode = (code: unknown): code is ErrorCode =>
+  typeof code === 'string' && Object.hasOwn(ERROR_CODES, code);
+
+function late(deadlineMs: number, cause: unknown): SkeinError {
+  const text = `the Skein process of this machine did not answer within ${deadlineMs / 1000} s`;
+  return new SkeinError('deadline-exceeded', text, { cause, retryable: true });
+}
+
+function unanswered(socketPath: string, cause: unknown): SkeinError {
+  const denied = ['EACCES', 'EPERM'].includes((cause as NodeJS.ErrnoException).code ?? '');
+  const remedy = denied
+    ? 'permission is denied; run this command as root'
+    : 'is "skein up" running on this machine, and is --data-dir the same?';
+  return new SkeinError(
+    'peer-unreachable',
+    `no Skein process answers at ${socketPath}: ${remedy}`,
+    { cause, retryable: true },
+  );
 }

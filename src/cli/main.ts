@@ -20,5 +20,6 @@ try {
 } catch (error) {
   const known = error instanceof SkeinError;
   process.stderr.write(`skein: ${known ? messageOf(error) : (error as Error).stack}\n`);
-  process.exitCode = 1;
+  // A command may have chosen a code of its own.
+  process.exitCode ||= 1;
 }

@@ -16,8 +16,8 @@ import type { Registry } from '../lib/metrics.ts';
 import type { Random } from '../lib/random.ts';
 import { allKinds } from '../resources/registry.ts';
 import { servingCertificate } from './certificates.ts';
-import type { NodeConfig } from './config.ts';
 import type { Foundation } from './foundation.ts';
+import type { NodeConfig } from './settings.ts';
 
 export type ApiComponents = Foundation & {
   readonly clock: Clock;

@@ -9,8 +9,8 @@ import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
 import { allKinds } from '../resources/registry.ts';
 import { firstServiceIp } from './certificates.ts';
-import type { NodeConfig } from './config.ts';
 import type { Foundation } from './foundation.ts';
+import type { NodeConfig } from './settings.ts';
 
 export type ClusterAgentComponents = {
   readonly foundation: Foundation;

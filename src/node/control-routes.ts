@@ -2,15 +2,18 @@
 
 import type { ActorSystem } from '../actors/types.ts';
 import { authorityHash } from '../api/auth/pki.ts';
+import type { Client } from '../client/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import { SkeinError } from '../lib/errors.ts';
+import type { Logger } from '../lib/logger.ts';
 import { encodeToken } from '../mesh/join-token.ts';
 import { adminKubeconfig } from './certificates.ts';
-import type { NodeConfig } from './config.ts';
 import type { ControlRoutes } from './control-server.ts';
 import type { Foundation } from './foundation.ts';
 import { issueToken, listTokens, revokeToken, TOKEN_TTL_SECONDS } from './join-tokens.ts';
 import { readMembers } from './members.ts';
+import { removeNode } from './removal.ts';
+import type { NodeConfig } from './settings.ts';
 import { type NodeHealth, reportStatus } from './status-report.ts';
 
 export type ControlComponents = {
@@ -18,6 +21,8 @@ export type ControlComponents = {
   readonly config: NodeConfig;
   readonly clock: Clock;
   readonly actors: ActorSystem;
+  readonly client: Client;
+  readonly log: Logger;
   readonly version: string;
   readonly health: () => readonly NodeHealth[];
 };
@@ -31,7 +36,7 @@ const withPeer = (address: string, peer: string): string =>
 
 /** The routes of one node's control socket. */
 export function controlRoutes(components: ControlComponents): ControlRoutes {
-  const { foundation, config, clock, actors, version, health } = components;
+  const { foundation, config, clock, actors, client, log, version, health } = components;
   const { store, cluster, mesh } = foundation;
   return {
     'GET /status': () => reportStatus(foundation, config, { version, health: health() }),
@@ -46,7 +51,7 @@ export function controlRoutes(components: ControlComponents): ControlRoutes {
     'POST /tokens': async ({ ttlSeconds = TOKEN_TTL_SECONDS }) => {
       const seconds = Number(ttlSeconds);
       if (!Number.isInteger(seconds) || seconds < 1 || seconds > TTL_SECONDS_MAX) {
-        throw new SkeinError('config-invalid', `ttl: expected 1 s to 30 days, got ${ttlSeconds}`);
+        throw new SkeinError('config-invalid', `--ttl: expected 1 s to 30 days, got ${seconds} s`);
       }
       const { id, secret } = await issueToken(store, clock, seconds);
       // Our own addresses first: whoever asks for a token most likely reaches this node.
@@ -63,5 +68,10 @@ export function controlRoutes(components: ControlComponents): ControlRoutes {
       if (await revokeToken(store, id)) return { id };
       throw new SkeinError('config-invalid', `there is no token "${id}"; see: skein token list`);
     },
+    'DELETE /nodes/': (_body, path) =>
+      removeNode(
+        { ...foundation, client, log, clusterId: cluster.clusterId },
+        path.slice('/nodes/'.length),
+      ),
   };
 }

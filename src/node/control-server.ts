@@ -10,10 +10,11 @@ import type { Logger } from '../lib/logger.ts';
 
 export type ControlHandler = (
   body: Readonly<Record<string, unknown>>,
+  /** The decoded path. */
   path: string,
 ) => Promise<object> | object;
 
-/** Handlers by `METHOD /path`; a path ending in `/` takes everything below it. */
+/** Handlers by `METHOD /path`; a path ending in `/` takes everything one level below it. */
 export type ControlRoutes = Readonly<Record<string, ControlHandler>>;
 
 export interface ControlServer {
@@ -21,13 +22,17 @@ export interface ControlServer {
 }
 
 const BODY_BYTES_MAX = 64 * 1024;
+/** What the kernel takes as the path of a Unix socket, its end included. */
+const SOCKET_PATH_BYTES_MAX = 107;
+const SOCKET_MODE = 0o600;
 
-/** Listens on `socketPath`, replacing the socket a dead process left. */
+/** Listens on `socketPath`, replacing the socket a dead process left. Rejects with config-invalid when the path is too long. */
 export async function serveControl(
   socketPath: string,
   routes: ControlRoutes,
   log: Logger,
 ): Promise<ControlServer> {
+  checkSocketPath(socketPath);
   await rm(socketPath, { force: true });
   const server = createServer((request, response) => {
     answer(request, routes).then(
@@ -35,11 +40,13 @@ export async function serveControl(
       (error: unknown) => {
         const known = error instanceof SkeinError;
         if (!known) log.error({ error, url: request.url }, 'a control request failed');
-        send(response, known ? 400 : 500, { message: messageOf(error) });
+        const code = known ? error.code : undefined;
+        send(response, known ? 400 : 500, { message: messageOf(error), code });
       },
     );
   });
-  const before = process.umask(0o177);
+  // Nobody else may connect in the moment between bind and chmod either.
+  const before = process.umask(0o777 & ~SOCKET_MODE);
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -48,7 +55,7 @@ export async function serveControl(
   } finally {
     process.umask(before);
   }
-  await chmod(socketPath, 0o600);
+  await chmod(socketPath, SOCKET_MODE);
   return {
     close: () =>
       new Promise((resolve) => {
@@ -58,6 +65,16 @@ export async function serveControl(
   };
 }
 
+/** Throws config-invalid for a path that no Unix socket can have. */
+export function checkSocketPath(socketPath: string): void {
+  const bytes = Buffer.byteLength(socketPath);
+  if (bytes <= SOCKET_PATH_BYTES_MAX) return;
+  throw new SkeinError(
+    'config-invalid',
+    `--data-dir: the control socket ${socketPath} would have a path of ${bytes} bytes, and ${SOCKET_PATH_BYTES_MAX} are possible; choose a shorter directory`,
+  );
+}
+
 async function answer(request: IncomingMessage, routes: ControlRoutes): Promise<object> {
   const path = (request.url ?? '/').split('?')[0] ?? '/';
   const exact = routes[`${request.method} ${path}`];
@@ -65,7 +82,16 @@ async function answer(request: IncomingMessage, routes: ControlRoutes): Promise<
   const handler = exact ?? parent;
   if (!handler)
     throw new SkeinError('config-invalid', `no such request: ${request.method} ${path}`);
-  return handler(await readBody(request), decodeURIComponent(path));
+  const body = await readBody(request);
+  return handler(body, decodePath(path));
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch (cause) {
+    throw new SkeinError('config-invalid', `the path ${path} cannot be read`, { cause });
+  }
 }
 
 async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
@@ -73,13 +99,18 @@ async function readBody(request: IncomingMessage): Promise<Record<string, unknow
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > BODY_BYTES_MAX) throw new SkeinError('frame-too-large', 'the request is too large');
-    chunks.push(chunk);
+    // What is too much is read to its end and dropped: an answer needs a writer that has finished.
+    if (bytes <= BODY_BYTES_MAX) chunks.push(chunk);
+  }
+  if (bytes > BODY_BYTES_MAX) {
+    const text = `the request has ${bytes} bytes, and ${BODY_BYTES_MAX} are taken`;
+    throw new SkeinError('frame-too-large', text);
   }
   if (bytes === 0) return {};
   try {
     const value: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    if (isObject) return value as Record<string, unknown>;
   } catch {
     // Falls through to the error below.
   }

@@ -7,6 +7,7 @@
 import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf, SkeinError } from '../lib/errors.ts';
+import { type FileLock, lockFile } from '../lib/file-lock.ts';
 
 /** Certificate and key of the cluster's authority, and the key that signs service-account tokens (PEM). */
 export type ClusterKeys = {
@@ -43,6 +44,8 @@ export type ClusterFile = ClusterSettings &
     readonly founder: boolean;
     /** True once the node's log holds the cluster's state: from then on an empty log is a lost log. */
     readonly settled: boolean;
+    /** True once the cluster has removed this node: it may not return under this identity. */
+    readonly removed?: boolean;
   };
 
 export type DataPaths = {
@@ -70,10 +73,47 @@ export function dataPaths(root: string): DataPaths {
   };
 }
 
-/** Makes the data directory if needed and closes it to others. */
-export async function ensureDataDir(root: string): Promise<void> {
-  await mkdir(root, { recursive: true, mode: 0o700 });
-  await chmod(root, 0o700);
+/**
+ * Makes the data directory if needed, closes it to others and takes it for this process. Rejects with config-invalid when
+ * another process uses it, with disk-failed and the remedy when it cannot be written.
+ */
+export async function takeDataDir(root: string): Promise<FileLock> {
+  let outcome: Awaited<ReturnType<typeof lockFile>>;
+  try {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    await chmod(root, 0o700);
+    // Writes the process id: a full or read-only disk shows here and not halfway through the start.
+    outcome = await lockFile(`${root}/lock`);
+  } catch (cause) {
+    throw unusable(root, cause);
+  }
+  if (outcome.kind === 'locked') return outcome.lock;
+  const holder = outcome.holder === undefined ? 'another process' : `process ${outcome.holder}`;
+  throw new SkeinError(
+    'config-invalid',
+    `${root} is in use: ${holder} runs a node there; stop it first, or give this one another --data-dir`,
+  );
+}
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full; free some space',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'the file system is read-only; mount it for writing',
+  EACCES: 'permission is denied; run as root',
+  EPERM: 'permission is denied; run as root',
+  ENOTDIR: 'a part of the path is a file',
+  EEXIST: 'it is a file',
+};
+
+/** What is wrong with a directory that cannot be written, in words; as it came if the cause is another. */
+export function unusable(root: string, cause: unknown): unknown {
+  const remedy = REMEDIES[(cause as NodeJS.ErrnoException).code ?? ''];
+  if (remedy === undefined) return cause;
+  return new SkeinError(
+    'disk-failed',
+    `${root} cannot be written: ${remedy}, or choose another --data-dir (${messageOf(cause)})`,
+    { cause },
+  );
 }
 
 /** Replaces a file durably, readable by root alone. */
@@ -84,10 +124,13 @@ export async function writePrivateFile(path: string, content: string): Promise<v
   try {
     await file.writeFile(content);
     await file.sync();
-  } finally {
     await file.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await file.close().catch(() => {});
+    await rm(temporary, { force: true });
+    throw error;
   }
-  await rename(temporary, path);
   const directory = await open(dirname(path), 'r');
   try {
     await directory.sync();
@@ -106,11 +149,7 @@ export async function readClusterFile(path: string): Promise<ClusterFile | undef
     throw error;
   }
   try {
-    const file = JSON.parse(content) as ClusterFile;
-    if (typeof file.clusterId !== 'string' || typeof file.peer !== 'string') {
-      throw new Error('it lacks clusterId or peer');
-    }
-    return file;
+    return checked(JSON.parse(content));
   } catch (cause) {
     throw new SkeinError(
       'data-damaged',
@@ -120,6 +159,27 @@ export async function readClusterFile(path: string): Promise<ClusterFile | undef
   }
 }
 
+const TEXTS = [
+  'clusterId',
+  'clusterCidr',
+  'serviceCidr',
+  'caCertificatePem',
+  'caKeyPem',
+  'tokenKeyPem',
+  'node',
+  'peer',
+] as const;
+
+/** Throws an Error that names the first thing the file lacks. */
+function checked(value: unknown): ClusterFile {
+  const file = (value ?? {}) as Partial<Record<keyof ClusterFile, unknown>>;
+  const lacking = TEXTS.find((name) => typeof file[name] !== 'string' || file[name] === '');
+  if (lacking !== undefined) throw new Error(`it lacks ${lacking}`);
+  if (!Array.isArray(file.members)) throw new Error('it lacks members');
+  return value as ClusterFile;
+}
+
+/** Replaces the file durably. */
 export async function writeClusterFile(path: string, file: ClusterFile): Promise<void> {
   await writePrivateFile(path, `${JSON.stringify(file, null, 2)}\n`);
 }

@@ -21,7 +21,6 @@ import { createMesh, type JoinableMesh } from '../mesh/mesh.ts';
 import { createReplicatedStore } from '../store/replicated-store.ts';
 import { StoreState } from '../store/state.ts';
 import type { Store } from '../store/types.ts';
-import type { NodeConfig, SettingKey } from './config.ts';
 import {
   type ClusterFile,
   type DataPaths,
@@ -31,6 +30,8 @@ import {
 } from './data-dir.ts';
 import { type JoinGrant, parseGrant } from './join-grant.ts';
 import { admissionOf } from './members.ts';
+import { removedError } from './removal.ts';
+import type { NodeConfig, SettingKey } from './settings.ts';
 
 export type FoundationComponents = {
   readonly clock: Clock;
@@ -81,7 +82,7 @@ export async function layFoundation(
       ? comeBack(existing, mesh, options, log)
       : await settle(mesh, components, options);
     if (cluster.settled) await refuseWiped(paths);
-    mesh.admit(admissionOf(cluster.members, mesh.self));
+    mesh.admit(admissionOf(cluster.members, mesh.self, config.peers));
     const state = new StoreState({ logger: log });
     const consensus = await createConsensus(
       {
@@ -128,6 +129,7 @@ function comeBack(
   log: Logger,
 ): ClusterFile {
   const { config, paths, token } = options;
+  if (file.removed) throw removedError(file.clusterId, paths.root);
   if (file.peer !== mesh.self) {
     throw new SkeinError(
       'data-damaged',
@@ -215,8 +217,8 @@ async function join(
 ): Promise<ClusterFile> {
   const { config, version } = options;
   const request = { ...ownRecord(mesh, config), version };
-  log.info({}, 'joining the cluster');
   const parsed = parseToken(token);
+  log.info({ at: parsed.addresses }, 'joining the cluster');
   const grant: JoinGrant = parseGrant(
     await requestJoin(mesh, parsed, request, { deadlineMs: JOIN_DEADLINE_MS, signal }),
   );

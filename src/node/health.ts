@@ -2,8 +2,8 @@
 
 import type { ReportedReadiness } from '../../agents/cluster/index.ts';
 import type { HealthCheck } from '../api/http/health.ts';
-import type { NodeConfig } from './config.ts';
 import type { Foundation } from './foundation.ts';
+import type { NodeConfig } from './settings.ts';
 import { type NodeHealth, reportStatus } from './status-report.ts';
 
 /** What the pod agent says of its runtime: undefined when well. */

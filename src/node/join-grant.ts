@@ -9,41 +9,42 @@ import type { Logger } from '../lib/logger.ts';
 import type { Store } from '../store/types.ts';
 import type { ClusterFile, ClusterKeys, ClusterSettings, MemberRecord } from './data-dir.ts';
 import { putMember, readMembers } from './members.ts';
+import { isNodeName, NODE_NAME_RULE } from './node-name.ts';
 
 export type JoinRequest = MemberRecord & { readonly version: string };
 
 export type JoinGrant = ClusterSettings &
   ClusterKeys & { readonly members: readonly MemberRecord[] };
 
+/** Keys and certificates; everything else is shorter. */
 const TEXT_LENGTH_MAX = 64 * 1024;
+const NAME_LENGTH_MAX = 256;
 const ADDRESSES_MAX = 32;
-const NODE_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 
-function field(value: unknown, name: string): string {
-  const found = (value as Record<string, unknown> | undefined)?.[name];
-  if (typeof found === 'string' && found.length > 0 && found.length <= TEXT_LENGTH_MAX)
-    return found;
+function field(value: unknown, name: string, lengthMax = TEXT_LENGTH_MAX): string {
+  const found = (value as Record<string, unknown> | null | undefined)?.[name];
+  if (typeof found === 'string' && found.length > 0 && found.length <= lengthMax) return found;
   throw new SkeinError('not-admitted', `the join exchange lacks a valid "${name}"`);
 }
 
 function parseMember(value: unknown): MemberRecord {
-  const addresses = (value as { addresses?: unknown }).addresses;
+  const addresses = (value as { addresses?: unknown } | null | undefined)?.addresses;
   const valid =
     Array.isArray(addresses) &&
     addresses.length <= ADDRESSES_MAX &&
-    addresses.every((address) => typeof address === 'string' && address.length < 256);
+    addresses.every((address) => typeof address === 'string' && address.length <= NAME_LENGTH_MAX);
   if (!valid) throw new SkeinError('not-admitted', 'the join exchange lacks valid "addresses"');
   return {
-    peer: field(value, 'peer'),
-    node: field(value, 'node'),
-    api: field(value, 'api'),
+    peer: field(value, 'peer', NAME_LENGTH_MAX),
+    node: field(value, 'node', NAME_LENGTH_MAX),
+    api: field(value, 'api', NAME_LENGTH_MAX),
     addresses,
   };
 }
 
 /** The grant as a joining node got it. Throws not-admitted when it is not one. */
 export function parseGrant(value: unknown): JoinGrant {
-  const members = (value as { members?: unknown } | undefined)?.members;
+  const members = (value as { members?: unknown } | null | undefined)?.members;
   if (!Array.isArray(members)) throw new SkeinError('not-admitted', 'the grant names no members');
   return {
     clusterId: field(value, 'clusterId'),
@@ -74,14 +75,15 @@ export async function acceptJoin(
 ): Promise<JoinGrant> {
   const { cluster, store, consensus, log } = components;
   const record = { ...parseMember(request), peer: from };
-  if (!NODE_NAME.test(record.node)) {
-    throw new SkeinError('not-admitted', `"${record.node}" is no valid node name (RFC 1123)`);
+  if (!isNodeName(record.node)) {
+    const text = `"${record.node}" is no valid node name: ${NODE_NAME_RULE}`;
+    throw new SkeinError('not-admitted', text);
   }
   const outcome = await putMember(store, record);
   if (outcome.kind === 'name-taken') {
     throw new SkeinError(
       'not-admitted',
-      `the cluster has a node "${record.node}" already (${outcome.by.api}); choose another --node-name, or remove the old one first`,
+      `the cluster has a node "${record.node}" already (${outcome.by.api}); choose another --node-name, or remove the old one first: skein remove ${record.node}`,
     );
   }
   await consensus.addMember(from);

@@ -4,15 +4,19 @@
  * disk serves at the next start, before the replicated state is at hand.
  */
 
-import type { Logger } from '../lib/logger.ts';
+import { SkeinError } from '../lib/errors.ts';
 import { internalKey } from '../store/keys.ts';
 import type { Check, Store, StoredObject, StoreReader } from '../store/types.ts';
 import type { MemberRecord } from './data-dir.ts';
 
 const AREA = 'members';
+const NAMES_AREA = 'member-names';
 export const MEMBERS_PREFIX = '/skein/members/';
+/** Conflicts in a row before a write is given up: each means that somebody else's write went through. */
+const CONFLICTS_MAX = 100;
 
 const memberKey = (peer: string): string => internalKey(AREA, peer);
+const nameKey = (node: string): string => internalKey(NAMES_AREA, node);
 
 const toRecord = (object: StoredObject): MemberRecord => object.object as MemberRecord;
 
@@ -44,21 +48,35 @@ function sameRecord(a: MemberRecord, b: MemberRecord): boolean {
   return a.node === b.node && a.api === b.api && a.addresses.join(' ') === b.addresses.join(' ');
 }
 
+export type PutMemberOptions = {
+  /**
+   * Only change a record that is there. A node that was removed must not write itself back with a request
+   * that was under way. Default false.
+   */
+  readonly mustExist?: boolean;
+};
+
 export type PutMemberOutcome =
   | { readonly kind: 'written' | 'unchanged' }
   /** Another peer has that node name. */
-  | { readonly kind: 'name-taken'; readonly by: MemberRecord };
+  | { readonly kind: 'name-taken'; readonly by: MemberRecord }
+  /** It must exist, and does not. */
+  | { readonly kind: 'absent' };
 
 /**
  * Writes a member's record unless it says the same already. A node name belongs to one peer: the check is
  * part of the transaction, through a second key that holds the name.
  */
-export async function putMember(store: Store, record: MemberRecord): Promise<PutMemberOutcome> {
-  for (;;) {
+export async function putMember(
+  store: Store,
+  record: MemberRecord,
+  { mustExist = false }: PutMemberOptions = {},
+): Promise<PutMemberOutcome> {
+  for (let attempt = 0; attempt < CONFLICTS_MAX; attempt++) {
     const key = memberKey(record.peer);
-    const nameKey = internalKey('member-names', record.node);
     const existing = store.get(key);
-    const holder = store.get(nameKey);
+    if (mustExist && !existing) return { kind: 'absent' };
+    const holder = store.get(nameKey(record.node));
     const holderPeer = (holder?.object as { peer: string } | undefined)?.peer;
     if (holderPeer !== undefined && holderPeer !== record.peer) {
       const by = store.get(memberKey(holderPeer));
@@ -67,22 +85,48 @@ export async function putMember(store: Store, record: MemberRecord): Promise<Put
     if (existing && holderPeer === record.peer && sameRecord(toRecord(existing), record)) {
       return { kind: 'unchanged' };
     }
+    const former = existing && toRecord(existing).node;
+    const renamed = former !== undefined && former !== record.node;
     const result = await store.transact({
-      checks: [checkOf(key, existing), checkOf(nameKey, holder)],
-      operations: [put(key, record), put(nameKey, { peer: record.peer })],
+      checks: [checkOf(key, existing), checkOf(nameKey(record.node), holder)],
+      operations: [
+        put(key, record),
+        put(nameKey(record.node), { peer: record.peer }),
+        ...(renamed ? [{ op: 'delete', key: nameKey(former) } as const] : []),
+      ],
     });
     if (result.kind === 'committed') return { kind: 'written' };
   }
+  throw new SkeinError(
+    'overloaded',
+    `the record of ${record.node} changes too fast to be written`,
+    {
+      retryable: true,
+    },
+  );
 }
 
-/** Forgets a member: its connections are cut everywhere as soon as the change is applied. */
-export async function deleteMember(store: Store, record: MemberRecord): Promise<void> {
-  await store.transact({
-    checks: [],
-    operations: [
-      { op: 'delete', key: memberKey(record.peer) },
-      { op: 'delete', key: internalKey('member-names', record.node) },
-    ],
+/**
+ * Forgets a member and frees its node's name: its connections are cut everywhere as soon as the change is
+ * applied. A record that changed meanwhile (the node announced an address) goes as well; one that is gone is no error.
+ */
+export async function deleteMember(store: Store, peer: string): Promise<void> {
+  for (let attempt = 0; attempt < CONFLICTS_MAX; attempt++) {
+    const key = memberKey(peer);
+    const existing = store.get(key);
+    if (!existing) return;
+    const name = nameKey(toRecord(existing).node);
+    const holder = store.get(name);
+    // The name may have gone to a successor already.
+    const ours = (holder?.object as { peer: string } | undefined)?.peer === peer;
+    const result = await store.transact({
+      checks: [checkOf(key, existing), checkOf(name, holder)],
+      operations: [{ op: 'delete', key }, ...(ours ? [{ op: 'delete', key: name } as const] : [])],
+    });
+    if (result.kind === 'committed') return;
+  }
+  throw new SkeinError('overloaded', `the record of ${peer} changes too fast to be deleted`, {
+    retryable: true,
   });
 }
 
@@ -92,20 +136,12 @@ const checkOf = (key: string, found: StoredObject | undefined): Check =>
 const put = (key: string, value: object) =>
   ({ op: 'put', key, value: Buffer.from(JSON.stringify(value)), revisionOffset: -1 }) as const;
 
-/** What the mesh needs: peer ids with address hints, ourselves left out. */
+/** What the mesh needs: peer ids with address hints, ourselves left out. `further` hints go to everybody. */
 export function admissionOf(
   members: readonly MemberRecord[],
   self: string,
+  further: readonly string[] = [],
 ): ReadonlyMap<string, readonly string[]> {
-  return new Map(
-    members.filter(({ peer }) => peer !== self).map(({ peer, addresses }) => [peer, addresses]),
-  );
-}
-
-/** Keeps our own record true; a node whose address changed says so by itself. */
-export async function announceSelf(store: Store, record: MemberRecord, log: Logger): Promise<void> {
-  const outcome = await putMember(store, record);
-  if (outcome.kind === 'written') {
-    log.info({ addresses: record.addresses }, 'the cluster knows the addresses of this node');
-  }
+  const others = members.filter(({ peer }) => peer !== self);
+  return new Map(others.map(({ peer, addresses }) => [peer, [...addresses, ...further]]));
 }

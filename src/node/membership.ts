@@ -1,14 +1,13 @@
 /**
  * Follows who belongs to the cluster: the mesh admits exactly the members, a copy stays on disk for the next
- * start, and our own record says where we are now.
+ * start, and our own record says where we are now. A node that finds itself no member any more ends.
  */
 
 import { backoffMs } from '../lib/backoff.ts';
-import type { Clock } from '../lib/clock.ts';
-import { messageOf } from '../lib/errors.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
+import { messageOf, type SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
-import type { NodeConfig } from './config.ts';
 import {
   type ClusterFile,
   type DataPaths,
@@ -16,7 +15,9 @@ import {
   writeClusterFile,
 } from './data-dir.ts';
 import { type Foundation, ownRecord } from './foundation.ts';
-import { admissionOf, announceSelf, followMembers } from './members.ts';
+import { admissionOf, followMembers, putMember } from './members.ts';
+import { REMOVED_METHOD, removedError } from './removal.ts';
+import type { NodeConfig } from './settings.ts';
 
 export type MembershipComponents = {
   readonly foundation: Foundation;
@@ -25,50 +26,101 @@ export type MembershipComponents = {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  readonly signal: AbortSignal;
+  /** Called when the cluster has removed this node. */
+  readonly onRemoved: (error: SkeinError) => void;
 };
 
-/** Starts following; ends with the signal. */
-export function startMembership(components: MembershipComponents): void {
-  const { foundation, paths, log, signal } = components;
-  const { mesh, store } = foundation;
-  let file: ClusterFile = foundation.cluster;
-  let writing = Promise.resolve();
-  const remember = (members: readonly MemberRecord[]): void => {
-    const settled = members.some(({ peer }) => peer === mesh.self);
-    const same = JSON.stringify(members) === JSON.stringify(file.members);
-    if (same && settled === file.settled) return;
-    file = { ...file, members, settled: file.settled || settled };
-    const next = file;
-    writing = writing
-      .then(() => writeClusterFile(paths.cluster, next))
+const ANNOUNCE_BACKOFF = { initialMs: 100, maxMs: 5000 };
+
+/** Starts following. Returns how to stop; what is being written to disk is finished first. */
+export function startMembership(components: MembershipComponents): { stop(): Promise<void> } {
+  const membership = new Membership(components);
+  return { stop: () => membership.stop() };
+}
+
+class Membership {
+  readonly #components: MembershipComponents;
+  readonly #stopping = new AbortController();
+  readonly #unfollow: () => void;
+  #file: ClusterFile;
+  #writing = Promise.resolve();
+  #retry: Timer | undefined;
+  #removed = false;
+
+  constructor(components: MembershipComponents) {
+    this.#components = components;
+    const { foundation, config } = components;
+    const { mesh, store, cluster } = foundation;
+    this.#file = cluster;
+    this.#unfollow = followMembers(store, (members) => {
+      // Before the first record is applied the copy from the last run, or from the grant, is what we have.
+      if (members.length === 0) return;
+      mesh.admit(admissionOf(members, mesh.self, config.peers));
+      this.#remember(members);
+    });
+    mesh.serve(REMOVED_METHOD, async (body) => {
+      const { clusterId } = (body ?? {}) as { clusterId?: unknown };
+      if (clusterId === cluster.clusterId) this.#endAsRemoved();
+      return {};
+    });
+    void this.#announce(0);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#retry?.cancel();
+    this.#unfollow();
+    await this.#writing;
+  }
+
+  #remember(members: readonly MemberRecord[]): void {
+    const { mesh } = this.#components.foundation;
+    const settled = this.#file.settled || members.some(({ peer }) => peer === mesh.self);
+    const same = JSON.stringify(members) === JSON.stringify(this.#file.members);
+    if (same && settled === this.#file.settled) return;
+    this.#write({ ...this.#file, members, settled });
+  }
+
+  #write(file: ClusterFile): void {
+    const { paths, log } = this.#components;
+    this.#file = file;
+    this.#writing = this.#writing
+      .then(() => writeClusterFile(paths.cluster, file))
       .catch((error: unknown) => {
         log.error({ error: messageOf(error) }, 'the list of members could not be saved');
       });
-  };
-  const end = followMembers(store, (members) => {
-    // Before the first record is applied the copy from the last run, or from the grant, is what we have.
-    if (members.length === 0) return;
-    mesh.admit(admissionOf(members, mesh.self));
-    remember(members);
-  });
-  signal.addEventListener('abort', end, { once: true });
-  void announce(components, 0);
-}
+  }
 
-/** Tells the cluster our addresses; keeps trying while there is no quorum. */
-async function announce(components: MembershipComponents, attempt: number): Promise<void> {
-  const { foundation, config, clock, random, log, signal } = components;
-  if (signal.aborted) return;
-  try {
-    await foundation.store.readBarrier({ signal });
-    await announceSelf(foundation.store, ownRecord(foundation.mesh, config), log);
-  } catch (error) {
+  /** Tells the cluster our addresses; keeps trying while there is no quorum. */
+  async #announce(attempt: number): Promise<void> {
+    const { foundation, config, clock, random, log } = this.#components;
+    const { store, mesh, cluster } = foundation;
+    const { signal } = this.#stopping;
     if (signal.aborted) return;
-    log.debug({ error: messageOf(error) }, 'the cluster cannot be told our addresses yet');
-    const timer = clock.after(backoffMs(attempt, random, { maxMs: 5000 }), () => {
-      void announce(components, attempt + 1);
-    });
-    signal.addEventListener('abort', () => timer.cancel(), { once: true });
+    try {
+      await store.readBarrier({ signal });
+      const record = ownRecord(mesh, config);
+      // Whoever let us in wrote our record; only the founder has to begin it.
+      const mustExist = !(cluster.founder && !this.#file.settled);
+      const outcome = await putMember(store, record, { mustExist });
+      if (outcome.kind === 'written') {
+        log.info({ addresses: record.addresses }, 'the cluster knows the addresses of this node');
+      }
+      if (outcome.kind === 'absent') this.#endAsRemoved();
+    } catch (error) {
+      if (signal.aborted) return;
+      log.debug({ error: messageOf(error) }, 'the cluster cannot be told our addresses yet');
+      const delayMs = backoffMs(attempt, random, ANNOUNCE_BACKOFF);
+      this.#retry = clock.after(delayMs, () => void this.#announce(attempt + 1));
+    }
+  }
+
+  #endAsRemoved(): void {
+    if (this.#removed || this.#stopping.signal.aborted) return;
+    this.#removed = true;
+    const { paths, onRemoved } = this.#components;
+    this.#write({ ...this.#file, removed: true });
+    const error = removedError(this.#file.clusterId, paths.root);
+    void this.#writing.then(() => onRemoved(error));
   }
 }

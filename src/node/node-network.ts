@@ -1,17 +1,21 @@
 /** The node's network: routes and tunnel to other nodes, CNI for pods, the service proxy. */
 
-import { createCniRunner } from '../../agents/node/network/cni.ts';
+import { createCniRunner } from '../../agents/node/network/cni-runner.ts';
 import { createNetworkAgent, type NetworkAgent } from '../../agents/node/network/network.ts';
 import { createPodNetwork, type PodNetworkAgent } from '../../agents/node/network/pod-network.ts';
 import { conntrackFlowTable } from '../../agents/node/proxy/flow-table.ts';
+import { legacyFirewall } from '../../agents/node/proxy/legacy-firewall.ts';
 import { openNftables } from '../../agents/node/proxy/libnftables.ts';
 import { createProxy, type ServiceProxy } from '../../agents/node/proxy/proxy.ts';
+import { createEventRecorder } from '../client/events.ts';
 import type { Client } from '../client/types.ts';
 import type { Clock } from '../lib/clock.ts';
-import { messageOf } from '../lib/errors.ts';
+import { hasCode, messageOf } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
-import type { NodeConfig } from './config.ts';
 import type { ClusterSettings } from './data-dir.ts';
+import type { NodeConfig } from './settings.ts';
+
+const NODE_KIND = { apiVersion: 'v1', kind: 'Node' } as const;
 
 export type NodeNetworkComponents = {
   readonly client: Client;
@@ -35,10 +39,11 @@ export function createNodeNetwork(
   cluster: ClusterSettings,
 ): NodeNetwork {
   const { client, clock, log, stateDir } = components;
+  const { nodeName } = config;
   const network: NetworkAgent = createNetworkAgent(
     { client, clock, log: log.child({ agent: 'network' }) },
     {
-      nodeName: config.nodeName,
+      nodeName,
       nodeAddress: config.advertiseAddress,
       mode: config.podNetwork,
       confDir: config.cniConfDir,
@@ -46,16 +51,28 @@ export function createNodeNetwork(
     },
   );
   const proxyLog = log.child({ agent: 'proxy' });
+  const events = createEventRecorder({
+    client,
+    clock,
+    logger: proxyLog,
+    component: 'skein-proxy',
+    host: nodeName,
+  });
   const proxy: ServiceProxy = createProxy(
     {
       client,
       nftables: openNftables(),
+      legacy: legacyFirewall(),
       flows: conntrackFlowTable(proxyLog),
       clock,
       log: proxyLog,
+      report: (message) => {
+        const node = client.informer('Node').get({ name: nodeName });
+        if (node) events.event({ ...node, ...NODE_KIND }, 'Warning', 'ForeignFirewall', message);
+      },
     },
     {
-      nodeName: config.nodeName,
+      nodeName,
       clusterCidr: cluster.clusterCidr,
       serviceCidr: cluster.serviceCidr,
     },
@@ -74,12 +91,14 @@ export function createNodeNetwork(
       await pods.restore();
       // Not awaited: the first ruleset needs the cluster, which may be out of reach.
       proxy.start().catch((error: unknown) => {
+        if (hasCode(error, 'aborted')) return; // Stopped before the cluster was found.
         proxyLog.error({ error: messageOf(error) }, 'the service proxy could not start');
       });
     },
     stop() {
       network.stop();
       proxy.stop();
+      events.stop();
     },
   };
 }

@@ -10,8 +10,9 @@ import type { Client } from '../client/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
-import type { NodeConfig } from './config.ts';
 import type { DataPaths } from './data-dir.ts';
+import type { NodeConfig } from './settings.ts';
+import type { StopList } from './stop-list.ts';
 
 export type NodePodsComponents = {
   readonly client: Client;
@@ -21,6 +22,7 @@ export type NodePodsComponents = {
   readonly random: Random;
   readonly log: Logger;
   readonly paths: DataPaths;
+  readonly stops: StopList;
 };
 
 /** Starts the pod agent as the user that kubelets are: system:node:<name>. */
@@ -28,7 +30,7 @@ export async function startNodePods(
   components: NodePodsComponents,
   config: NodeConfig,
 ): Promise<PodsAgent> {
-  const { actors, network, clock, random, log, paths } = components;
+  const { actors, network, clock, random, log, paths, stops } = components;
   const client = components.client.as(`system:node:${config.nodeName}`, [
     'system:nodes',
     'system:authenticated',
@@ -54,6 +56,8 @@ export async function startNodePods(
       imagePullFallback: config.imagePullFallback,
     },
   );
+  // Before it has started: a start that fails half-way has begun actors already.
+  stops.add('pods', () => agent.stop());
   await agent.start();
   return agent;
 }

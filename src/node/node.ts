@@ -1,40 +1,25 @@
 /**
  * One node, put together. Order of start: what stands on nothing first (mesh, log, store), then the API, then the
- * agents that use it; stop is the reverse. Nothing here waits for a quorum: a node that comes up alone keeps
- * its pods and services running and finds the others when they return.
+ * agents that use it; stop is the reverse, after leadership was handed over. Nothing here waits for a quorum: a node that comes
+ * up alone keeps its pods and services running and finds the others when they return.
  */
 
-import type { PodsAgent } from '../../agents/node/pods/agent.ts';
-import { createActorSystem } from '../actors/system.ts';
-import type { ActorSystem } from '../actors/types.ts';
-import type { ApiServer } from '../api/http/server.ts';
 import { VERSION } from '../cli/version.ts';
-import type { LocalClient } from '../client/local-client.ts';
-import { type Clock, systemClock } from '../lib/clock.ts';
-import { messageOf } from '../lib/errors.ts';
+import { systemClock } from '../lib/clock.ts';
+import { messageOf, type SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
-import { createMetrics, type Registry } from '../lib/metrics.ts';
-import { entropyRandom, type Random } from '../lib/random.ts';
-import { remoteContainerStreams } from '../mesh/container-client.ts';
-import { serveContainerStreams } from '../mesh/container-server.ts';
-import { serveJoin } from '../mesh/join.ts';
-import { startApi } from './api-server.ts';
-import { adminKubeconfig } from './certificates.ts';
-import { startClusterAgents } from './cluster-agents.ts';
-import type { NodeConfig, SettingKey } from './config.ts';
-import { controlRoutes } from './control-routes.ts';
-import { type ControlServer, serveControl } from './control-server.ts';
-import { dataPaths, ensureDataDir, writePrivateFile } from './data-dir.ts';
+import { createMetrics } from '../lib/metrics.ts';
+import { entropyRandom } from '../lib/random.ts';
+import { checkSocketPath } from './control-server.ts';
+import { dataPaths, takeDataDir, unusable } from './data-dir.ts';
 import { type Foundation, layFoundation } from './foundation.ts';
-import { NodeHealthChecks } from './health.ts';
-import { startHeartbeats } from './heartbeats.ts';
-import { acceptJoin } from './join-grant.ts';
-import { tokenSecret } from './join-tokens.ts';
-import { memberOfNode } from './members.ts';
+import { checkPorts } from './free-ports.ts';
 import { startMembership } from './membership.ts';
-import { createNodeNetwork } from './node-network.ts';
-import { startNodePods } from './node-pods.ts';
 import { checkPrerequisites } from './prerequisites.ts';
+import { clearRemains } from './remains.ts';
+import { type Shared, startServices } from './services.ts';
+import type { NodeConfig, SettingKey } from './settings.ts';
+import { StopList } from './stop-list.ts';
 
 export type StartOptions = {
   /** Settings that were given rather than defaulted. */
@@ -47,7 +32,7 @@ export type StartOptions = {
 };
 
 export interface RunningNode {
-  /** Resolves with the reason when the node cannot go on. */
+  /** Resolves with the reason when the node cannot go on; if it was removed, after it has stopped and cleared its containers. */
   readonly failed: Promise<Error>;
   /** Hands leadership over, stops in order, leaves containers, routes and rules as they are. */
   stop(): Promise<void>;
@@ -55,19 +40,13 @@ export interface RunningNode {
 
 const HANDOVER_DEADLINE_MS = 3000;
 
-type Shared = {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly metrics: Registry;
-};
-
-/** Starts a node. Rejects with config-invalid, prerequisite-missing, not-admitted or data-damaged. */
+/**
+ * Starts a node. Rejects with config-invalid, prerequisite-missing, not-admitted, data-damaged, disk-failed or
+ * aborted; everything that was started is stopped again then.
+ */
 export async function startNode(config: NodeConfig, options: StartOptions): Promise<RunningNode> {
-  const { log } = options;
+  const { log, signal } = options;
   await checkPrerequisites(config);
-  const paths = dataPaths(config.dataDir);
-  await ensureDataDir(paths.root);
   const shared: Shared = {
     clock: systemClock,
     random: entropyRandom(),
@@ -75,155 +54,65 @@ export async function startNode(config: NodeConfig, options: StartOptions): Prom
     metrics: createMetrics(),
   };
   const failed = Promise.withResolvers<Error>();
-  const stops = new StopList(log);
-  const stop = new AbortController();
-  stops.add('signals', async () => stop.abort());
-  const onFatal = (error: unknown) =>
-    failed.resolve(error instanceof Error ? error : new Error(messageOf(error)));
+  const stops = new StopList(log, shared.clock);
+  const onRemoved = (error: SkeinError): void => {
+    log.error({ error }, 'the cluster has removed this node; ending its containers');
+    void stops
+      .run()
+      .then(() => clearRemains(config, log))
+      .finally(() => failed.resolve(error));
+  };
   try {
-    const foundation = await layFoundation(
-      { ...shared, signal: options.signal, onFatal },
-      { config, given: options.given, paths, token: options.token, version: VERSION },
-    );
-    stops.add('mesh', () => foundation.mesh.stop());
-    stops.add('consensus', () => foundation.consensus.stop());
-    stops.add('leadership', () => handOver(foundation, shared));
-    startMembership({ foundation, config, paths, ...shared, signal: stop.signal });
-    await startServices({ foundation, config, paths, shared, stops, stop: stop.signal });
-    log.info({ api: `https://${config.advertiseAddress}:${config.apiPort}` }, 'the node is up');
-    return { failed: failed.promise, stop: () => stops.run() };
+    await start(config, { ...options, shared, stops, onRemoved, onFatal: failed.resolve });
+    signal.throwIfAborted();
   } catch (error) {
     await stops.run();
-    throw error;
+    throw unusable(config.dataDir, error);
   }
+  log.info({ api: `https://${config.advertiseAddress}:${config.apiPort}` }, 'the node is up');
+  return { failed: failed.promise, stop: () => stops.run() };
 }
 
-type ServiceContext = {
-  readonly foundation: Foundation;
-  readonly config: NodeConfig;
-  readonly paths: ReturnType<typeof dataPaths>;
+type Starting = StartOptions & {
   readonly shared: Shared;
   readonly stops: StopList;
-  readonly stop: AbortSignal;
+  readonly onRemoved: (error: SkeinError) => void;
+  readonly onFatal: (error: Error) => void;
 };
 
-/** Everything above the store: API, actors, agents, joining, the control socket. */
-async function startServices(context: ServiceContext): Promise<void> {
-  const { foundation, config, paths, shared, stops, stop } = context;
-  const { mesh, store, consensus, cluster } = foundation;
-  const { log, clock } = shared;
-  const health = new NodeHealthChecks(foundation, config);
-  let pods: PodsAgent | undefined;
-  const api = await startApi(
+async function start(config: NodeConfig, starting: Starting): Promise<void> {
+  const { shared, stops, signal, given, token, onRemoved, onFatal } = starting;
+  const paths = dataPaths(config.dataDir);
+  checkSocketPath(paths.socket);
+  const lock = await takeDataDir(paths.root);
+  stops.add('data directory', () => lock.release());
+  await checkPorts(config);
+  const foundation = await layFoundation(
     {
-      ...foundation,
       ...shared,
-      health: health.checks,
-      streamsFor: (pod) => {
-        const { nodeName = '' } = pod.spec;
-        if (nodeName === config.nodeName) return pods?.streams;
-        const member = memberOfNode(store, nodeName);
-        return member && remoteContainerStreams(mesh, member.peer);
-      },
+      signal,
+      onFatal: (error) => onFatal(error instanceof Error ? error : new Error(messageOf(error))),
     },
-    config,
-    VERSION,
+    { config, given, paths, token, version: VERSION },
   );
-  stops.add('api', () => stopApi(api.server, api.client));
-  const actors: ActorSystem = createActorSystem({ ...shared, logger: log, remote: mesh });
-  stops.add('actors', () => actors.shutdown());
-  const network = createNodeNetwork(
-    { client: api.client, clock, log, stateDir: paths.network },
-    config,
-    cluster,
-  );
-  stops.add('network', async () => network.stop());
-  await network.start();
-  pods = await startNodePods(
-    { ...shared, client: api.client, actors, network: network.pods, paths },
-    config,
-  );
-  stops.add('pods', () => pods?.stop() ?? Promise.resolve());
-  health.watchPods(pods);
-  serveContainerStreams(mesh, pods.streams);
-  const clusterAgents = startClusterAgents(
-    { ...shared, foundation, actors, client: api.client },
-    config,
-  );
-  stops.add('cluster agents', () => clusterAgents.stop());
-  const endHeartbeats = startHeartbeats(
-    {
-      ...foundation,
-      clock,
-      actors,
-      readiness: () => health.reportedReadiness(),
-    },
-    config.nodeName,
-  );
-  stops.add('heartbeats', async () => endHeartbeats());
-  const endJoin = serveJoin(mesh, {
-    verify: (id) => tokenSecret(store, clock, id),
-    accept: (request, from) => acceptJoin({ cluster, store, consensus, log }, from, request),
-  });
-  stops.add('joining', endJoin);
-  const control: ControlServer = await serveControl(
-    paths.socket,
-    controlRoutes({
-      foundation,
-      config,
-      clock,
-      actors,
-      version: VERSION,
-      health: () => health.report(),
-    }),
-    log,
-  );
-  stops.add('control socket', () => control.close());
-  const server = `https://${config.advertiseAddress}:${config.apiPort}`;
-  await writePrivateFile(paths.adminKubeconfig, await adminKubeconfig(cluster, server));
-  if (stop.aborted) throw stop.reason;
+  stops.add('mesh', () => foundation.mesh.stop());
+  stops.add('consensus', () => foundation.consensus.stop());
+  const membership = startMembership({ ...shared, foundation, config, paths, onRemoved });
+  stops.add('membership', () => membership.stop());
+  await startServices({ foundation, config, paths, shared, stops, signal });
+  // First of all when the node stops: while it still serves, nobody has to wait for an election.
+  stops.add('leadership', () => handOver(foundation, shared));
 }
 
-async function stopApi(server: ApiServer, client: LocalClient): Promise<void> {
-  client.stop();
-  await server.close();
-}
-
-/** A leader that stops on purpose names its successor: nobody waits for an election. */
+/** A leader that stops on purpose names its successor. */
 async function handOver({ consensus }: Foundation, { clock, log }: Shared): Promise<void> {
   const { role, confState } = consensus.status();
   if (role !== 'leader' || confState.voters.length < 2) return;
-  const deadline = new Promise<void>((resolve) => {
-    clock.after(HANDOVER_DEADLINE_MS, resolve);
-  });
+  const late = Promise.withResolvers<void>();
+  const timer = clock.after(HANDOVER_DEADLINE_MS, late.resolve);
   const handedOver = consensus.transferLeadership().catch((error: unknown) => {
     log.warn({ error: messageOf(error) }, 'leadership could not be handed over');
   });
-  await Promise.race([handedOver, deadline]);
-}
-
-/** What must be undone, newest first; one failure does not keep the rest from running. */
-class StopList {
-  readonly #log: Logger;
-  #entries: { readonly name: string; readonly stop: () => Promise<void> }[] = [];
-
-  constructor(log: Logger) {
-    this.#log = log;
-  }
-
-  add(name: string, stop: () => Promise<void>): void {
-    this.#entries.unshift({ name, stop });
-  }
-
-  async run(): Promise<void> {
-    const entries = this.#entries;
-    this.#entries = [];
-    for (const { name, stop } of entries) {
-      try {
-        await stop();
-      } catch (error) {
-        this.#log.error({ error: messageOf(error), part: name }, 'a part could not be stopped');
-      }
-    }
-  }
+  await Promise.race([handedOver, late.promise]);
+  timer.cancel();
 }

@@ -2,7 +2,7 @@
 
 import { access, constants } from 'node:fs/promises';
 import { SkeinError } from '../lib/errors.ts';
-import type { NodeConfig } from './config.ts';
+import type { NodeConfig } from './settings.ts';
 
 const PROGRAM_DIRS = ['/usr/sbin', '/usr/bin', '/sbin', '/bin', '/usr/local/bin'];
 const PROGRAMS = [

@@ -4,9 +4,9 @@ import type { NodeStatusReport } from '../cli/status-types.ts';
 import { votersTarget } from '../consensus/membership.ts';
 import type { Node } from '../resources/generated/kinds.ts';
 import { objectKey } from '../store/keys.ts';
-import type { NodeConfig } from './config.ts';
 import type { Foundation } from './foundation.ts';
 import { readMembers } from './members.ts';
+import type { NodeConfig } from './settings.ts';
 
 export type NodeHealth = {
   readonly check: string;

@@ -1,0 +1,56 @@
+/** What commands print for people. */
+
+import type { ActorInfo } from '../actors/types.ts';
+import type { NodeStatusReport } from './status-types.ts';
+import { formatTable } from './table.ts';
+
+/** `skein status`. */
+export function describeStatus(status: NodeStatusReport): string {
+  const rows = status.members.map((member) => [
+    member.node,
+    member.role,
+    member.leader ? 'leader' : '',
+    member.connected ? 'yes' : 'no',
+    member.ready,
+    member.addresses[0],
+    member.peer,
+  ]);
+  const health = status.health.map(
+    ({ check, ok, detail }) => `${ok ? 'ok    ' : 'FAILED'} ${check}${detail ? `: ${detail}` : ''}`,
+  );
+  return [
+    `node      ${status.node} (${status.role})`,
+    `cluster   ${status.clusterId}`,
+    `leader    ${status.leader?.node ?? 'none'}${status.quorum ? '' : ' (no quorum in reach)'}`,
+    `term      ${status.term}`,
+    `revision  ${status.revision} (log index ${status.appliedIndex} applied, ${status.commit} committed)`,
+    `api       ${status.apiAddress}`,
+    `version   ${status.version}`,
+    '',
+    formatTable(['NODE', 'ROLE', 'LEADS', 'CONNECTED', 'READY', 'ADDRESS', 'PEER'], rows),
+    '',
+    ...health,
+  ].join('\n');
+}
+
+/** `skein actors`. */
+export function describeActors(tree: ActorInfo): string {
+  const rows: (string | number | undefined)[][] = [];
+  const visit = (actor: ActorInfo, depth: number): void => {
+    const name = depth === 0 ? actor.path : (actor.path.split('/').at(-1) ?? actor.path);
+    rows.push([
+      `${'  '.repeat(depth)}${name}`,
+      `${actor.depth}/${actor.capacity}`,
+      actor.processed,
+      actor.rate.toFixed(1),
+      actor.restarts,
+      actor.lastFailure ?? '',
+    ]);
+    for (const child of actor.children) visit(child, depth + 1);
+  };
+  visit(tree, 0);
+  return formatTable(
+    ['ACTOR', 'MAILBOX', 'PROCESSED', 'PER SECOND', 'RESTARTS', 'LAST FAILURE'],
+    rows,
+  );
+}

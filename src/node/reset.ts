@@ -1,0 +1,40 @@
+/** Makes a machine forget that it was a node: `skein reset`. */
+
+import { rm, stat } from 'node:fs/promises';
+import { runCommand } from '../lib/command.ts';
+import { SkeinError } from '../lib/errors.ts';
+import type { Logger } from '../lib/logger.ts';
+import { dataPaths, readClusterFile, takeDataDir } from './data-dir.ts';
+import { readMounts } from './mounts.ts';
+import { clearRemains } from './remains.ts';
+import type { NodeConfig } from './settings.ts';
+
+/**
+ * Ends the node's containers, removes its network and deletes its data directory. Rejects with config-invalid while the
+ * node runs, or when the directory is none of a node.
+ */
+export async function resetNode(config: NodeConfig, log: Logger): Promise<void> {
+  const paths = dataPaths(config.dataDir);
+  const file = await readClusterFile(paths.cluster).catch(() => undefined);
+  // Everything below is deleted: it must be ours beyond doubt, whatever was typed.
+  if (!file && !(await holdsIdentity(paths.identity))) {
+    throw new SkeinError(
+      'config-invalid',
+      `--data-dir: ${paths.root} is no data directory of a node`,
+    );
+  }
+  const lock = await takeDataDir(paths.root);
+  const name = file?.node ?? config.nodeName;
+  const clusterCidr = file?.clusterCidr ?? config.clusterCidr;
+  await clearRemains({ ...config, nodeName: name, clusterCidr }, log);
+  // Volumes of pods lie below; deepest first.
+  for (const point of await readMounts(paths.root)) await runCommand('umount', ['-l', point]);
+  await lock.release();
+  await rm(paths.root, { recursive: true, force: true });
+}
+
+const holdsIdentity = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (entry) => entry.isFile(),
+    () => false,
+  );
