@@ -249,6 +249,8 @@ export function toApiError(error: unknown): ApiError {
         undefined,
         error,
       );
+    case 'frame-too-large':
+      return failure(413, 'RequestEntityTooLarge', error.message, undefined, error);
     case 'deadline-exceeded':
     case 'aborted':
       return failure(

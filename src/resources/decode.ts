@@ -18,7 +18,10 @@ export type StructureOptions = {
   readonly onUnknown?: 'keep' | 'drop';
 };
 
-/** A check stops after so many problems; nobody reads more. */
+/**
+ * So many problems of a kind are reported; nobody reads more. Unknown fields do not end the walk: what is behind them
+ * must be checked and normalized all the same.
+ */
 const PROBLEMS_MAX = 20;
 
 const TIME = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
@@ -99,6 +102,8 @@ type Holder = Record<string, unknown> | unknown[];
 class Walk {
   readonly problems: StructureProblem[] = [];
   readonly #normalize: boolean;
+  #types = 0;
+  #unknown = 0;
 
   constructor(normalize: boolean) {
     this.#normalize = normalize;
@@ -116,7 +121,7 @@ class Walk {
       } else {
         this.#value(object, key, field, { owner: type, path: join(path, key) });
       }
-      if (this.problems.length >= PROBLEMS_MAX) return;
+      if (this.#types >= PROBLEMS_MAX) return;
     }
     if (!this.#normalize) return;
     for (const [key, schema] of type.filled) {
@@ -125,10 +130,13 @@ class Walk {
   }
 
   addType(path: string, message: string): void {
+    this.#types += 1;
     this.problems.push({ kind: 'type', path, message });
   }
 
   #addUnknown(path: string): void {
+    this.#unknown += 1;
+    if (this.#unknown > PROBLEMS_MAX) return;
     this.problems.push({ kind: 'unknown', path, message: `unknown field ${JSON.stringify(path)}` });
   }
 
@@ -181,7 +189,7 @@ class Walk {
         continue;
       }
       this.#value(items, index, field, { owner, path: `${path}[${index}]` });
-      if (this.problems.length >= PROBLEMS_MAX) return;
+      if (this.#types >= PROBLEMS_MAX) return;
     }
   }
 
@@ -197,7 +205,7 @@ class Walk {
       }
       // Go names the map, not the key, when a value does not fit.
       this.#value(map, key, field, place);
-      if (this.problems.length >= PROBLEMS_MAX) return;
+      if (this.#types >= PROBLEMS_MAX) return;
     }
   }
 

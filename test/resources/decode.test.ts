@@ -137,3 +137,17 @@ t.test('decode: names that every object inherits are unknown fields like others'
   const object = JSON.parse('{"metadata":{"name":"x"},"constructor":1,"__proto__":{"a":1}}');
   t.same(messages(object).sort(), ['unknown field "__proto__"', 'unknown field "constructor"']);
 });
+
+t.test('decode: what stands behind many unknown fields is checked all the same', async (t) => {
+  const unknown = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`u${at}`, at]));
+  const make = (spec: object) => ({ metadata: { name: 'x' }, ...unknown, spec, more: 1 });
+  const wrong = checkStructure(make({ containers: 'x' }), POD);
+  t.ok(
+    wrong.some(({ kind }) => kind === 'type'),
+    'a wrong type is found',
+  );
+  const object = make({ containers: [{ name: 'c' }], nodeName: null, bogus: 1 });
+  const problems = checkStructure(object, POD);
+  t.equal(problems.length, 20, 'twenty are reported');
+  t.same(object, { metadata: { name: 'x' }, spec: { containers: [{ name: 'c' }] } }, 'all dropped');
+});

@@ -3,13 +3,14 @@
  * words it. Keys that stand twice are an error, a warning or nothing, by fieldValidation.
  */
 
-import { LineCounter, parseDocument } from 'yaml';
 import { messageOf } from '../../lib/errors.ts';
 import { decodeProtobuf } from '../protobuf/decode.ts';
 import { type ApiError, badRequest } from '../status.ts';
 import type { FieldValidation } from '../types.ts';
+import { NESTING_MAX, requireShallow } from '../verbs/json.ts';
 import { duplicateKeys } from './duplicate-keys.ts';
 import type { BodyFormat } from './negotiate.ts';
+import { parseYamlAside } from './yaml-thread.ts';
 
 export type DecodeOptions = {
   /** Kind named in errors: `must be of type Pod`. */
@@ -19,12 +20,21 @@ export type DecodeOptions = {
   readonly warnings: string[];
 };
 
-/** Alias expansions in a YAML body beyond this are taken for an attack. */
-const YAML_ALIASES_MAX = 100;
 const SUMMARY_CHARS = 30;
 
-/** The value of a body. Throws ApiError 400. */
-export function decodeBody(bytes: Buffer, format: BodyFormat, options: DecodeOptions): unknown {
+/** The value of a body. Rejects with ApiError 400. */
+export async function decodeBody(
+  bytes: Buffer,
+  format: BodyFormat,
+  options: DecodeOptions,
+): Promise<unknown> {
+  const value = await decode(bytes, format, options);
+  // A level takes a byte at least.
+  if (bytes.length > NESTING_MAX) requireShallow(value);
+  return value;
+}
+
+async function decode(bytes: Buffer, format: BodyFormat, options: DecodeOptions): Promise<unknown> {
   if (format === 'protobuf') return decodeBinary(bytes, options);
   const text = bytes.toString('utf8');
   // A patch or an object sent as YAML is often JSON, which parses far faster.
@@ -51,31 +61,11 @@ function decodeBinary(bytes: Buffer, options: DecodeOptions): unknown {
   }
 }
 
-function decodeYaml(text: string, options: DecodeOptions): unknown {
-  const document = parseDocument(text, {
-    uniqueKeys: false,
-    lineCounter: new LineCounter(),
-    logLevel: 'silent',
-  });
-  const [error] = document.errors;
-  if (error !== undefined) {
-    throw unrecognized(text, `error converting YAML to JSON: ${error.message}`, options);
-  }
-  try {
-    const value: unknown = document.toJS({ maxAliasCount: YAML_ALIASES_MAX });
-    if (options.fieldValidation !== 'Ignore') {
-      const strict = parseDocument(text, { uniqueKeys: true, logLevel: 'silent' });
-      const duplicates = strict.errors.filter(({ code }) => code === 'DUPLICATE_KEY');
-      report(
-        duplicates.map(({ linePos }) => `line ${linePos?.[0].line ?? 0}`),
-        options,
-      );
-    }
-    return value;
-  } catch (failure) {
-    if (failure instanceof Error && 'status' in failure) throw failure;
-    throw unrecognized(text, messageOf(failure), options);
-  }
+async function decodeYaml(text: string, options: DecodeOptions): Promise<unknown> {
+  const outcome = await parseYamlAside(text);
+  if (outcome.kind === 'failed') throw unrecognized(text, outcome.why, options);
+  if (options.fieldValidation !== 'Ignore') report(outcome.duplicates, options);
+  return outcome.value;
 }
 
 function report(duplicates: readonly string[], options: DecodeOptions): void {

@@ -4,7 +4,7 @@
  */
 
 /** Most duplicates reported; the rest adds nothing. */
-const DUPLICATES_MAX = 100;
+export const DUPLICATES_MAX = 100;
 
 type Frame = {
   /** Keys seen, for objects; undefined for arrays. */

@@ -14,7 +14,7 @@ import { asksToImpersonate, impersonated } from '../auth/impersonation.ts';
 import { versionInfo } from '../discovery/version.ts';
 import { toApiError } from '../status.ts';
 import type { UserInfo } from '../types.ts';
-import { tooManyRequests, unauthorized } from './errors.ts';
+import { tooManyRequests, unauthorized, wrongMethod } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { type HealthCheck, healthPath, serveHealth } from './health.ts';
 import { Query } from './query.ts';
@@ -98,7 +98,9 @@ export class RequestHandler {
       return;
     }
     if (path === '/version' || path === '/version/') {
-      sendValue(response, 200, this.#version);
+      if (request.method === 'GET' || request.method === 'HEAD') {
+        sendValue(response, 200, this.#version);
+      } else sendStatus(response, wrongMethod().status);
       return;
     }
     const warnings: string[] = [];

@@ -6,9 +6,10 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { StoredObject, StoreReader } from '../../store/types.ts';
 import type { Serving } from '../discovery/catalog.ts';
-import { failure } from '../status.ts';
+import { badRequest, failure } from '../status.ts';
 import { type IncludeObject, includeObjectOf, partialMetadata, table } from '../table/table.ts';
 import type { ApiVerbs, ListAnswer, ObjectAnswer, RequestContext, Target } from '../types.ts';
+import { isRecord } from '../verbs/json.ts';
 import { readBody } from './body.ts';
 import { decodeBody } from './decode.ts';
 import { drained } from './drain.ts';
@@ -146,7 +147,7 @@ export class ResourceEndpoints {
     const { request, query } = exchange;
     const type = patchTypeOf(request.headers['content-type']);
     const fieldValidation = fieldValidationOf(query);
-    const body = decodeBody(await readBody(request), type === 'apply' ? 'yaml' : 'json', {
+    const body = await decodeBody(await readBody(request), type === 'apply' ? 'yaml' : 'json', {
       expected: target.kind.kind,
       // Patches of the two older kinds never were looked through for duplicates by upstream.
       fieldValidation: type === 'json' ? 'Ignore' : fieldValidation,
@@ -168,11 +169,12 @@ export class ResourceEndpoints {
     let body: unknown;
     if (bytes.length > 0) {
       const format = bodyFormatOf(request.headers['content-type']);
-      body = decodeBody(bytes, format, {
+      body = await decodeBody(bytes, format, {
         expected: 'DeleteOptions',
         fieldValidation: 'Ignore',
         warnings: exchange.warnings,
       });
+      requireDeleteOptions(body);
     }
     const options = deleteOptions(query, body);
     const context = { ...contextOf(exchange), dryRun: dryRunOf(query, body) };
@@ -323,6 +325,13 @@ function targetOf(path: ResourcePath, { kind, served }: Serving): Target {
 /** As upstream: the product's name of the User-Agent. */
 function managerOf(userAgent: string | undefined): string {
   return (userAgent ?? 'unknown').split('/')[0]?.slice(0, 128) ?? 'unknown';
+}
+
+/** A body of another kind was meant for something else than a deletion. */
+function requireDeleteOptions(body: unknown): void {
+  const { kind = '' } = isRecord(body) ? body : { kind: typeof body };
+  if (kind === '' || kind === 'DeleteOptions') return;
+  throw badRequest(`decoded object cannot be converted to DeleteOptions: it is a ${kind}`);
 }
 
 function notAList() {

@@ -109,7 +109,7 @@ export class Router {
     if (verb !== 'create') throw wrongMethod();
     const { request, response, user, warnings } = exchange;
     const format = bodyFormatOf(request.headers['content-type']);
-    const body = decodeBody(await readBody(request), format, {
+    const body = await decodeBody(await readBody(request), format, {
       expected: resource.kind,
       fieldValidation: 'Warn',
       warnings,

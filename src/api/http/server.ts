@@ -80,6 +80,8 @@ export interface ApiServer {
 const HEAD_BYTES_MAX = 64 * 1024;
 const HEADERS_TIMEOUT_MS = 20_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How often slow connections are looked for; Node's own 30 s would more than double their time. */
+const CONNECTIONS_CHECK_MS = 5_000;
 /** Longer than Go's 90 s, so that the client closes first and never sends into a closing connection. */
 const KEEP_ALIVE_MS = 180_000;
 const TCP_KEEP_ALIVE_MS = 15_000;
@@ -104,6 +106,7 @@ export function createApiServer(
     maxHeaderSize: HEAD_BYTES_MAX,
     headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
     requestTimeout: requestTimeoutMs,
+    connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAlive: true,
     keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,

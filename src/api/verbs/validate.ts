@@ -3,6 +3,7 @@
  * on its way out.
  */
 
+import { forbidden } from '../../resources/field-errors.ts';
 import type { FieldError, KubeObject } from '../../resources/types.ts';
 import { validateObjectMetaUpdate } from '../../resources/validation/metadata.ts';
 import { invalid, subjectOf } from '../status.ts';
@@ -10,7 +11,11 @@ import type { RequestContext, Target } from '../types.ts';
 
 /** Throws 422 with one cause per failure of a new object. */
 export function validateNew(context: RequestContext, target: Target, object: KubeObject): void {
-  refuse(target, object, target.kind.validate(object));
+  refuse(
+    target,
+    object,
+    faultsIn(() => target.kind.validate(object)),
+  );
   warn(context, target, object);
 }
 
@@ -25,21 +30,32 @@ export function validateChange(
   old: KubeObject,
 ): void {
   const { kind } = target;
-  const errors = kind.validateUpdate?.(object, old) ?? [
-    ...validateObjectMetaUpdate(object.metadata, old.metadata),
-    ...kind.validate(object),
-  ];
-  refuse(target, object, errors);
+  const find = () =>
+    kind.validateUpdate?.(object, old) ?? [
+      ...validateObjectMetaUpdate(object.metadata, old.metadata),
+      ...kind.validate(object),
+    ];
+  refuse(target, object, faultsIn(find));
   warn(context, target, object);
 }
 
 /** As validateChange, for a change through the status subresource. */
 export function validateStatusChange(target: Target, object: KubeObject, old: KubeObject): void {
   const { kind } = target;
-  const errors =
+  const find = () =>
     kind.validateStatusUpdate?.(object, old) ??
     validateObjectMetaUpdate(object.metadata, old.metadata);
-  refuse(target, object, errors);
+  refuse(target, object, faultsIn(find));
+}
+
+/** Validators hand lists of faults on as arguments; a hundred thousand of them exhaust the stack. */
+function faultsIn(find: () => readonly FieldError[]): readonly FieldError[] {
+  try {
+    return find();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return [forbidden('', 'the object has more faults than can be listed')];
+  }
 }
 
 function refuse(target: Target, object: KubeObject, errors: readonly FieldError[]): void {

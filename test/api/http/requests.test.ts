@@ -359,3 +359,82 @@ t.test('stopping: a request that is nearly done is answered before the server en
   t.equal((await asking).code, 404);
   await closing;
 });
+
+t.test(
+  'hostile bodies: each is refused for what it is, and none holds the server up',
+  async (t) => {
+    const server = await startServer(t);
+    await server.createNamespace();
+    await server.create(CM, { metadata: { name: 'a' }, data: { k: 'value' } });
+    const send = (method: string, path: string, body: unknown, type = 'application/json') =>
+      server.ask(path, { method, body, headers: { 'Content-Type': type } });
+    const deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
+    const refused = { code: 400, body: { reason: 'BadRequest', message: /exceeded max depth/ } };
+    for (const type of ['merge-patch', 'strategic-merge-patch']) {
+      t.match(await send('PATCH', `${CM}/a`, `{"x":${deep}}`, `application/${type}+json`), refused);
+    }
+    t.match(await send('POST', CM, `{"metadata":{"name":"b"},"x":${deep}}`), refused);
+    const own = `a: &a [*a, *a]\n${'# comment\n'.repeat(200)}`;
+    t.match(await send('POST', CM, own, 'application/yaml'), refused, 'a list within itself');
+
+    const copies = Array.from({ length: 60 }, (_, at) => ({
+      op: 'copy',
+      from: '/data',
+      path: `/data/c${at}`,
+    }));
+    t.match(
+      await send('PATCH', `${CM}/a`, copies, 'application/json-patch+json'),
+      { code: 422, body: { details: { causes: [{ message: /accumulated size increase/ }] } } },
+      'copies of copies',
+    );
+    const ladder = Array.from({ length: 1200 }, (_, at) => ({
+      op: 'add',
+      path: `/x${'/a'.repeat(at)}`,
+      value: {},
+    }));
+    t.match(
+      await send('PATCH', `${CM}/a`, ladder, 'application/json-patch+json'),
+      { code: 422, body: { details: { causes: [{ message: /exceeded max depth/ }] } } },
+      'a ladder of additions',
+    );
+
+    const faults = Array.from({ length: 100_000 }, () => ({}));
+    const pod = { metadata: { name: 'p' }, spec: { containers: faults } };
+    t.match(await send('POST', '/api/v1/namespaces/default/pods', pod), {
+      code: 422,
+      body: { reason: 'Invalid' },
+    });
+    t.match(await send('DELETE', `${CM}/a`, { kind: 'Pod', apiVersion: 'v1' }), {
+      code: 400,
+      body: { message: /cannot be converted to DeleteOptions/ },
+    });
+    t.match((await server.ask(`${CM}/a`)).body.data, { k: 'value' }, 'nothing was changed');
+    t.equal((await server.ask('/version', { method: 'POST' })).code, 405);
+  },
+);
+
+t.test('hostile bodies: others are answered while a large YAML text is read', async (t) => {
+  const server = await startServer(t);
+  await server.createNamespace();
+  const keys = Array.from({ length: 40_000 }, (_, at) => `  key${at}: "value"`).join('\n');
+  let done = false;
+  const posting = server
+    .ask(CM, {
+      method: 'POST',
+      body: Buffer.from(`metadata: {name: large}\ndata:\n${keys}\n  key1: again\n`),
+      headers: { 'Content-Type': 'application/yaml' },
+    })
+    .finally(() => {
+      done = true;
+    });
+  let answered = 0;
+  while (!done) {
+    await server.ask('/version');
+    answered++;
+  }
+  t.match(await posting, {
+    code: 201,
+    headers: { warning: /duplicate field .*line 40003/ },
+  });
+  t.ok(answered > 20, `${answered} requests were answered meanwhile`);
+});

@@ -67,6 +67,16 @@ t.test('a write whose fate is unknown answers 504 and says so', async (t) => {
   });
 });
 
+t.test('a write that is too large for the log answers 413', async (t) => {
+  const { store, fault } = fallible();
+  const { create } = await setUp({}, { store });
+  fault.error = new SkeinError('frame-too-large', 'a proposal of 3000000 bytes exceeds the limit');
+  t.match(await failing(create('configmaps', 'default', configMap('b'))), {
+    code: 413,
+    reason: 'RequestEntityTooLarge',
+  });
+});
+
 t.test('a bug below answers 500 and not a crash', async (t) => {
   const real = createLocalStore();
   const store: Store = {
