@@ -96,17 +96,18 @@ export async function readingTests(t: Test, k: Kubectl): Promise<void> {
   });
 
   t.test('kubectl: get -w shows changes as they happen', async (t) => {
-    const watch = k.start(t, 'get configmaps --watch --output-watch-events -o name');
-    await watch.says(/ADDED\s+configmap\/settings/);
+    const watch = k.start(t, 'get configmaps --watch --output-watch-events');
+    await watch.says(/ADDED\s+settings/);
     await k.run('create configmap seen');
-    await watch.says(/ADDED\s+configmap\/seen/);
+    await watch.says(/ADDED\s+seen/);
     await k.run('label configmap seen a=b');
-    await watch.says(/MODIFIED\s+configmap\/seen/);
+    await watch.says(/MODIFIED\s+seen/);
     await k.run('delete configmap seen');
-    await watch.says(/DELETED\s+configmap\/seen/);
-    const table = k.start(t, 'get deployment web --watch-only');
-    await k.run('annotate deployment web watched=yes');
+    await watch.says(/DELETED\s+seen/);
+    const table = k.start(t, 'get deployment web --watch');
     await table.says(/^web +2\/2/m);
+    await k.run('annotate deployment web watched=yes');
+    await table.says(/^web +2\/2.*\nweb +2\/2/m);
   });
 
   t.test('kubectl: describe tells the story of every kind', async (t) => {

@@ -3,6 +3,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import type { Test } from 'tap';
+import { createAuthority } from '../../../src/api/auth/pki.ts';
 import type {
   ConfigMap,
   Deployment,
@@ -58,9 +59,9 @@ export async function writingTests(t: Test, k: Kubectl): Promise<void> {
     await k.run('create deployment made --image=k8s-demo:v2 --replicas=1 --port=3000');
     await k.run('rollout status deployment/made --timeout=60s');
     await k.run('delete deployment made --wait=false');
-    const { tls } = await import('./tls-pair.ts');
-    await writeFile(`${folder}/tls.crt`, (await tls()).certificatePem);
-    await writeFile(`${folder}/tls.key`, (await tls()).keyPem);
+    const { certificatePem, keyPem } = await createAuthority();
+    await writeFile(`${folder}/tls.crt`, certificatePem);
+    await writeFile(`${folder}/tls.key`, keyPem);
     await k.run(`create secret tls pair --cert=${folder}/tls.crt --key=${folder}/tls.key`);
     t.match(text((await k.get<Secret>('secret pair')).data?.['tls.crt']), /BEGIN CERTIFICATE/);
   });
@@ -78,7 +79,7 @@ export async function writingTests(t: Test, k: Kubectl): Promise<void> {
   t.test('kubectl: apply creates, leaves alone, changes, and takes away', async (t) => {
     const file = `${folder}/applied.yaml`;
     const docs = (data: Record<string, string>) =>
-      writeFile(file, `${map('one', data)}\n---\n${map('two', { x: 'y' })}\n`);
+      writeFile(file, `${map('one', data)}\n${map('two', { x: 'y' })}\n`);
     await docs({ a: '1', b: '2' });
     const first = await k.run(`apply -f ${file}`);
     t.same(first.trim().split('\n'), ['configmap/one created', 'configmap/two created']);
