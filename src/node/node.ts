@@ -16,6 +16,7 @@ import { type Foundation, layFoundation } from './foundation.ts';
 import { checkPorts } from './free-ports.ts';
 import { startMembership } from './membership.ts';
 import { checkPrerequisites } from './prerequisites.ts';
+import { releaseStartupMemory } from './release-memory.ts';
 import { clearRemains } from './remains.ts';
 import { type Shared, startServices } from './services.ts';
 import type { NodeConfig, SettingKey } from './settings.ts';
@@ -39,6 +40,8 @@ export interface RunningNode {
 }
 
 const HANDOVER_DEADLINE_MS = 3000;
+/** When the burst of work of a start is over. */
+const SETTLED_MS = 5000;
 
 /**
  * Starts a node. Rejects with config-invalid, prerequisite-missing, not-admitted, data-damaged, disk-failed or
@@ -69,6 +72,8 @@ export async function startNode(config: NodeConfig, options: StartOptions): Prom
     await stops.run();
     throw unusable(config.dataDir, error);
   }
+  const settled = shared.clock.after(SETTLED_MS, () => releaseStartupMemory(log));
+  stops.add('start-up memory', async () => settled.cancel());
   log.info({ api: `https://${config.advertiseAddress}:${config.apiPort}` }, 'the node is up');
   return { failed: failed.promise, stop: () => stops.run() };
 }
