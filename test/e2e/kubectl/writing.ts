@@ -220,6 +220,25 @@ export async function writingTests(t: Test, k: Kubectl): Promise<void> {
     t.match(absent.stderr, 'configmaps "absent" not found');
   });
 
+  t.test('kubectl: what is wrong with a manifest is said with its path', async (t) => {
+    const wrong = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'Wrong' },
+      spec: { containers: [{ name: 'c', ports: [{ containerPort: 99_999 }] }], colour: 'red' },
+    };
+    const input = JSON.stringify(wrong);
+    const strict = await k.try(['apply -f -'], { input });
+    t.match(strict, { code: 1, stderr: /strict decoding error: unknown field "spec\.colour"/ });
+    const lenient = await k.try(['apply --validate=warn -f -'], { input });
+    t.equal(lenient.code, 1);
+    t.match(lenient.stderr, /Warning: unknown field "spec\.colour"/);
+    t.match(lenient.stderr, /The Pod "Wrong" is invalid/);
+    t.match(lenient.stderr, /^\* metadata\.name: Invalid value: "Wrong": a lowercase RFC 1123/m);
+    t.match(lenient.stderr, /^\* spec\.containers\[0\]\.image: Required value/m);
+    t.match(lenient.stderr, /^\* spec\.containers\[0\]\.ports\[0\]\.containerPort: Invalid value/m);
+  });
+
   t.test('kubectl: names may be left to the server', async (t) => {
     const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { generateName: 'made-' } };
     const names = await Promise.all(
