@@ -38,7 +38,11 @@ export function createFileStorage(options: FileStorageOptions): Storage {
       const snapshot = await snapshots.open();
       const replay = new LogReplay();
       log = await WriteAheadLog.open({ ...options, directory: walDirectory }, replay);
-      return complete(replay.finish(snapshot), options.directory);
+      const state = complete(replay.finish(snapshot), options.directory);
+      if (replay.isVoid(snapshot)) {
+        await log.append({ reset: snapshot, entries: [], hardState: state.hardState });
+      }
+      return state;
     },
     append: (batch) => opened().append(batch),
     compact: (upTo) => opened().compact(upTo),

@@ -34,10 +34,19 @@ export class LogReplay {
     if (first === undefined)
       return { hardState: atLeast(hardState, snapshot), snapshot, entries: [] };
     if (first.index > base + 1) return undefined;
-    const atBase = this.#entries[base - first.index];
-    const fits = base === first.index - 1 || base === 0 || atBase?.term === snapshot?.term;
-    const entries = fits ? this.#entries.slice(base + 1 - first.index) : [];
+    const entries = this.isVoid(snapshot) ? [] : this.#entries.slice(base + 1 - first.index);
     return { hardState: atLeast(hardState, snapshot), snapshot, entries };
+  }
+
+  /**
+   * True if the entries do not fit `snapshot`. A reset has to be written before anything else then: the next
+   * restart would take old and new entries for one log.
+   */
+  isVoid(snapshot: SnapshotMeta | undefined): boolean {
+    const first = this.#entries[0];
+    if (first === undefined || snapshot === undefined) return false;
+    if (snapshot.index < first.index) return false;
+    return this.#entries[snapshot.index - first.index]?.term !== snapshot.term;
   }
 
   /** An entry at or before the tail replaces it from there on. */

@@ -69,8 +69,13 @@ export function createMemoryStorage(disk: MemoryDisk, owner: LogIdentity): Stora
       opening = ++disk.openings;
       const replay = new LogReplay();
       for (const record of disk.records) replay.add(record);
-      const state = replay.finish(disk.snapshot?.meta);
+      const meta = disk.snapshot?.meta;
+      const state = replay.finish(meta);
       if (state === undefined) throw new SkeinError('data-damaged', 'the log lacks entries');
+      if (replay.isVoid(meta)) {
+        const { hardState } = state;
+        disk.records.push(...recordsOf({ reset: meta, entries: [], hardState }));
+      }
       return state;
     },
     append(batch) {
@@ -82,8 +87,10 @@ export function createMemoryStorage(disk: MemoryDisk, owner: LogIdentity): Stora
     },
     async compact(upTo) {
       const newest = disk.records.findLast((record) => record.type === 'hard-state');
-      disk.records = disk.records.filter((record) =>
-        record.type === 'entry' ? record.entry.index > upTo : record === newest,
+      const reset = disk.records.findLastIndex((record) => record.type === 'reset');
+      // The record of a reset goes, and with it what it made void.
+      disk.records = disk.records.filter((record, at) =>
+        record.type === 'entry' ? at > reset && record.entry.index > upTo : record === newest,
       );
     },
     async writeSnapshot(meta) {

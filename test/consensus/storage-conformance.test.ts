@@ -178,6 +178,45 @@ for (const [name, make] of Object.entries(benches)) {
     await second.close();
   });
 
+  for (const [what, tail] of [
+    ['ends before it', 10],
+    ['ends at it', 20],
+    ['goes on behind it', 30],
+  ] as const) {
+    const claim = `what follows a received snapshot the log never heard of is kept: a log that ${what}`;
+    test(claim, async (t, bench) => {
+      const first = bench.next();
+      await first.open();
+      await first.append({ entries: range(1, tail), hardState: hard(1, 1) });
+      await writeSnapshot(first, meta(20, 2), 'of the leader');
+      await first.close();
+      const second = bench.next();
+      t.strictSame((await second.open()).entries, []);
+      await second.append({ entries: range(21, 22, 2), hardState: hard(2, 20) });
+      await second.close();
+      for (const restart of ['second', 'third']) {
+        const next = bench.next();
+        const state = await next.open();
+        t.strictSame(state.snapshot, meta(20, 2));
+        t.strictSame(shape(state.entries), shape(range(21, 22, 2)), `${restart} restart`);
+        await next.close();
+      }
+    });
+  }
+
+  test('what a reset made void stays so after a compaction', async (t, bench) => {
+    const first = bench.next();
+    await first.open();
+    await first.append({ entries: range(1, 100), hardState: hard(1, 40) });
+    await writeSnapshot(first, meta(60, 3), 'of the leader');
+    await first.append({ reset: meta(60, 3), entries: [], hardState: hard(3, 60) });
+    await first.compact(asIndex(60));
+    await first.close();
+    const second = bench.next();
+    t.strictSame((await second.open()).entries, []);
+    await second.close();
+  });
+
   test('an aborted snapshot leaves the former one', async (t, bench) => {
     const storage = bench.next();
     await storage.open();
