@@ -209,6 +209,7 @@ class Member implements Consensus {
     });
     this.#barrier = new ReadBarrier({
       clock,
+      random: components.random,
       request: (id) => this.#engine.running && this.#engine.use((core) => core.readIndex(id)),
       applied: () => this.#engine.applied,
     });

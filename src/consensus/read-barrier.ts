@@ -7,6 +7,7 @@
 import type { LogIndex, ReadState } from '../../raft/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import { SkeinError } from '../lib/errors.ts';
+import type { Random } from '../lib/random.ts';
 
 type Waiter = {
   readonly endMs: number;
@@ -17,6 +18,7 @@ type Round = { requestId: number; askedMs: number; index: LogIndex | undefined; 
 
 export type ReadBarrierComponents = {
   readonly clock: Clock;
+  readonly random: Random;
   /** Asks the core for a position; false if it cannot be asked now. */
   readonly request: (requestId: number) => boolean;
   readonly applied: () => LogIndex;
@@ -24,18 +26,22 @@ export type ReadBarrierComponents = {
 
 /** After this long without an answer a round is asked again: the request or its answer was lost. */
 const RETRY_MS = 300;
+/** Highest number a process begins its requests with: leaves room for as many again. */
+const FIRST_REQUEST_MAX = 2 ** 52;
 /** Most readers waiting at once. */
 const WAITERS_MAX = 100_000;
 
 /** The barriers of one node. */
 export class ReadBarrier {
   readonly #components: ReadBarrierComponents;
-  #lastRequestId = 0;
+  #lastRequestId: number;
   #round: Round | undefined;
   #next: Waiter[] = [];
 
   constructor(components: ReadBarrierComponents) {
     this.#components = components;
+    // A late answer to the process before this one must not pass for an answer to this one.
+    this.#lastRequestId = components.random.int(1, FIRST_REQUEST_MAX);
   }
 
   wait(deadlineMs: number): Promise<void> {

@@ -2,13 +2,15 @@ import t from 'tap';
 import { asIndex } from '../../raft/types.ts';
 import { ReadBarrier } from '../../src/consensus/read-barrier.ts';
 import { VirtualClock } from '../../src/lib/clock.ts';
+import { type Random, seededRandom } from '../../src/lib/random.ts';
 
-function bench() {
+function bench(random: Random = seededRandom(1)) {
   const clock = new VirtualClock();
   const asked: number[] = [];
   const world = { applied: asIndex(10), reachable: true };
   const barrier = new ReadBarrier({
     clock,
+    random,
     applied: () => world.applied,
     request: (id) => {
       if (world.reachable) asked.push(id);
@@ -96,4 +98,28 @@ t.test('read barrier: without a leader a reader is refused at its deadline', asy
   confirm(10);
   await turn();
   t.strictSame(settled, ['impatient: no-leader', 'patient']);
+});
+
+t.test('read barrier: an answer to the process before this one confirms nothing', async (t) => {
+  const random = seededRandom(7);
+  const former = bench(random);
+  former.wait('of the former process');
+  await former.turn();
+  const restarted = bench(random);
+  restarted.wait('a');
+  await restarted.turn();
+  restarted.confirm(5, former.asked[0]);
+  await restarted.turn();
+  t.strictSame(restarted.settled, [], 'the position was asked for before the read');
+  restarted.confirm(10);
+  await restarted.turn();
+  t.strictSame(restarted.settled, ['a']);
+});
+
+t.test('read barrier: request ids stay safe integers, wherever they start', async (t) => {
+  const highest: Random = { ...seededRandom(1), int: (_min, max) => max };
+  const { asked, wait, turn } = bench(highest);
+  wait('a');
+  await turn();
+  t.ok(Number.isSafeInteger((asked[0] ?? 0) + 2 ** 50));
 });
