@@ -88,11 +88,11 @@ export async function ensureHostLink(plan: LabPlan, host: HostPlan): Promise<voi
 /** Gives the host `address` in place of its own. Does nothing to a host that is unplugged: it will get it when it returns. */
 export async function changeAddress(plan: LabPlan, host: HostPlan, address: string): Promise<void> {
   if (host.address === address || !(await namespaces()).has(host.netns)) return;
-  // The new one first: with the last address of a link its routes would go as well.
+  // The old one first: a second address of one subnet goes when the first one does. The routes go with it.
   await ipBatch(
     [
-      `addr replace ${address}/${plan.prefixLength} dev eth0`,
-      `addr del ${host.address}/${plan.prefixLength} dev eth0`,
+      `addr flush dev eth0 scope global`,
+      `addr add ${address}/${plan.prefixLength} dev eth0`,
       `route replace default via ${plan.gateway}`,
     ],
     host.netns,
