@@ -33,6 +33,8 @@ export type NodeApi = {
   readonly server: ApiServer;
   /** Acts as the cluster's own controllers. */
   readonly client: LocalClient;
+  /** Gives new connections a fresh serving certificate. */
+  renewCertificate(): Promise<void>;
 };
 
 /** Builds the API and starts to listen. */
@@ -55,7 +57,10 @@ export async function startApi(
     },
   );
   const authorityPems = [cluster.caCertificatePem];
-  const serving = await servingCertificate(cluster, [config.advertiseAddress]);
+  const issueTls = async () => ({
+    ...(await servingCertificate(cluster, [config.advertiseAddress])),
+    authorityPems,
+  });
   const server = createApiServer(
     {
       verbs,
@@ -72,7 +77,7 @@ export async function startApi(
     {
       host: config.bindAddress,
       port: config.apiPort,
-      tls: { ...serving, authorityPems },
+      tls: await issueTls(),
       skeinVersion: version,
     },
   );
@@ -81,5 +86,5 @@ export async function startApi(
     { verbs, kinds: allKinds, store, clock, logger: log, random },
     { user: 'system:skein', groups: ['system:skein', 'system:authenticated'] },
   );
-  return { verbs, server, client };
+  return { verbs, server, client, renewCertificate: async () => server.renew(await issueTls()) };
 }

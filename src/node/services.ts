@@ -11,6 +11,7 @@ import { remoteContainerStreams } from '../mesh/container-client.ts';
 import { serveContainerStreams } from '../mesh/container-server.ts';
 import { serveJoin } from '../mesh/join.ts';
 import { startApi } from './api-server.ts';
+import { startRenewal } from './certificate-renewal.ts';
 import { adminKubeconfig } from './certificates.ts';
 import { startClusterAgents } from './cluster-agents.ts';
 import { controlRoutes } from './control-routes.ts';
@@ -122,6 +123,15 @@ export async function startServices(context: ServiceContext): Promise<void> {
     log,
   );
   stops.add('control socket', () => control.close());
-  const server = `https://${config.advertiseAddress}:${config.apiPort}`;
-  await writePrivateFile(paths.adminKubeconfig, await adminKubeconfig(cluster, server));
+  const writeKubeconfig = async () => {
+    const server = `https://${config.advertiseAddress}:${config.apiPort}`;
+    await writePrivateFile(paths.adminKubeconfig, await adminKubeconfig(cluster, server));
+  };
+  await writeKubeconfig();
+  const renew = async () => {
+    await api.renewCertificate();
+    await writeKubeconfig();
+  };
+  const endRenewal = startRenewal({ clock, log, renew });
+  stops.add('certificate renewal', async () => endRenewal());
 }
