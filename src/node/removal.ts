@@ -1,6 +1,6 @@
 /**
- * Removes a node from the cluster: from the group that votes, from the members (which cuts its connections everywhere), and
- * its Node object. Every step may be repeated, so that a removal that was interrupted is simply ordered again.
+ * Removes a node from the cluster: from the group that votes, from the members (which cuts its connections everywhere), its
+ * Node object, and the pods it ran, so that they are replaced at once. Every step may be repeated, so that a removal that was interrupted is simply ordered again.
  */
 
 import { isNotFound } from '../client/errors.ts';
@@ -20,7 +20,7 @@ export type RemovalComponents = {
   readonly store: Store;
   readonly consensus: Pick<Consensus, 'removeMember'>;
   readonly mesh: Pick<Mesh, 'self' | 'request'>;
-  readonly client: Pick<Client, 'get' | 'delete'>;
+  readonly client: Pick<Client, 'get' | 'list' | 'delete'>;
   readonly clusterId: string;
   readonly log: Logger;
 };
@@ -38,7 +38,7 @@ const TELL_DEADLINE_MS = 2000;
 export function removedError(clusterId: string, root: string): SkeinError {
   return new SkeinError(
     'not-admitted',
-    `this node was removed from cluster ${clusterId} and may not return under its old identity; to use the machine again: skein reset --data-dir ${root}, then skein join with a new token`,
+    `this node was removed from cluster ${clusterId} and may not return under its old identity; to use the machine again: skein reset --yes --data-dir ${root}, then skein join with a new token`,
   );
 }
 
@@ -65,6 +65,7 @@ export async function removeNode(components: RemovalComponents, name: string): P
   }
   const told = member ? await removeMember(components, member) : false;
   await deleteNodeObject(components, name);
+  await deletePods(components, name);
   log.info({ member: name, peer: member?.peer, told }, 'a node was removed from the cluster');
   return { node: name, peer: member?.peer, told };
 }
@@ -104,11 +105,28 @@ async function hasNodeObject({ client }: RemovalComponents, name: string): Promi
   }
 }
 
-/** Last: as long as the node is a member it would register itself anew. */
+/** After the member: as long as the node is one it would register itself anew. */
 async function deleteNodeObject({ client }: RemovalComponents, name: string): Promise<void> {
   try {
     await client.delete('Node', { name });
   } catch (error) {
     if (!isNotFound(error)) throw error;
+  }
+}
+
+/** After the Node object: their replacements must not be sent to the same node. Without grace, as nobody is left to end them. */
+async function deletePods({ client, log }: RemovalComponents, name: string): Promise<void> {
+  const { items } = await client.list('Pod', { fieldSelector: `spec.nodeName=${name}` });
+  for (const { metadata } of items) {
+    const { namespace = 'default', name: pod, uid } = metadata;
+    const key = { namespace, name: pod };
+    const preconditions = uid === undefined ? {} : { uid };
+    try {
+      await client.delete('Pod', key, { gracePeriodSeconds: 0, preconditions });
+    } catch (error) {
+      // Whatever is left is found by the collector of orphaned pods.
+      if (!isNotFound(error))
+        log.warn({ pod: key, error: messageOf(error) }, 'a pod was not deleted');
+    }
   }
 }
