@@ -12,7 +12,8 @@ export function describeStatus(status: NodeStatusReport): string {
     member.leader ? 'leader' : '',
     member.connected ? 'yes' : 'no',
     member.ready,
-    member.addresses[0],
+    // Its end is the peer, which has a column of its own.
+    member.addresses[0]?.replace(/\/p2p\/[^/]+$/, ''),
     member.peer,
   ]);
   const health = status.health.map(

@@ -1,6 +1,6 @@
 /** Runs a node in the foreground: `skein up` and `skein join`. */
 
-import { hasCode, messageOf, SkeinError } from '../lib/errors.ts';
+import { hasCode, SkeinError } from '../lib/errors.ts';
 import { createLogger, type Logger } from '../lib/logger.ts';
 import type { RunningNode, StartOptions } from '../node/node.ts';
 import type { NodeConfig, SettingKey } from '../node/settings.ts';
@@ -56,7 +56,7 @@ export async function runNode(
     await node.stop();
     return 0;
   }
-  log.error({ error: failure, message: messageOf(failure) }, 'the node cannot go on');
+  log.error({ error: failure }, 'the node cannot go on');
   return 1;
 }
 
