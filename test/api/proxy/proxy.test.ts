@@ -221,13 +221,17 @@ t.test(
   'proxy: an answer that never ends arrives piece by piece, and ends with the client',
   async (t) => {
     const left = Promise.withResolvers<void>();
+    const heard = Promise.withResolvers<void>();
     const server = createServer((_request, response) => {
       response.writeHead(200, { 'Content-Type': 'text/event-stream' });
-      response.write('data: one\n\n');
+      response.flushHeaders();
+      void heard.promise.then(() => response.write('data: one\n\n'));
       response.on('close', () => left.resolve());
     });
     const api = await withPod(t, server);
     const stream = await api.open(`${POD}/proxy/events`);
+    t.equal(stream.statusCode, 200, 'the head comes before anything has happened');
+    heard.resolve();
     for await (const chunk of stream) {
       t.equal(String(chunk), 'data: one\n\n');
       break;

@@ -3,6 +3,7 @@ import t from 'tap';
 import { lastToldMs } from '../../../../agents/cluster/event-ttl/decide.ts';
 import { type BookEntry, EventBook } from '../../../../agents/cluster/event-ttl/event-book.ts';
 import type { Event } from '../../../../agents/cluster/kinds.ts';
+import type { Client } from '../../../../src/client/types.ts';
 import { TestCluster } from '../support.ts';
 
 const NOW = Date.parse('2026-01-01T12:00:00Z');
@@ -145,6 +146,34 @@ t.test('event ttl: an event goes when its time is over, and one told again stays
   await cluster.client.patch('Event', key, { type: 'merge', body });
   await cluster.until('the second has gone', () => present(cluster).join() === 'again', 5_000);
   await cluster.until('the last has gone', () => present(cluster).length === 0, 5_000);
+});
+
+t.test('event ttl: an event that is told again while it is deleted stays', async (t) => {
+  const cluster = await TestCluster.start({ agents: { eventTtl: { ttlMs: TTL_MS } } });
+  t.teardown(() => cluster.stop());
+  const key = { namespace: 'default', name: 'told' };
+  let deletions = 0;
+  const tellFirst = (client: Client): Client =>
+    Object.assign(Object.create(client) as Client, {
+      informer: client.informer.bind(client),
+      fenced: (name: string, term: number) => tellFirst(client.fenced(name, term)),
+      delete: async (...[kind, what, options]: Parameters<Client['delete']>) => {
+        if (deletions++ === 0) {
+          const lastTimestamp = `${new Date(cluster.clock.nowMs()).toISOString().slice(0, 19)}Z`;
+          const body = { count: 2, lastTimestamp };
+          await cluster.client.patch('Event', key, { type: 'merge', body });
+        }
+        return client.delete(kind, what, options);
+      },
+    });
+  cluster.clientOfAgents = tellFirst(cluster.client);
+  await cluster.lead('event-ttl');
+  await cluster.pass(50);
+  await cluster.client.create('Event', event('told'));
+  await cluster.until('it was to be deleted', () => deletions === 1, 6_000);
+  await cluster.pass(1_500);
+  t.same(present(cluster), ['told']);
+  await cluster.until('its new time is over, too', () => present(cluster).length === 0, 6_000);
 });
 
 t.test('event ttl: whoever takes over goes on where the other was', async (t) => {
