@@ -83,8 +83,6 @@ export function sendStatus(
   const { code } = status;
   const seconds = status.details?.retryAfterSeconds;
   if (seconds !== undefined) response.setHeader('Retry-After', String(seconds));
-  // The rest of an oversized body is not worth reading.
-  if (code === 413) response.setHeader('Connection', 'close');
   const body = Buffer.from(`${JSON.stringify(status)}\n`);
   response.setHeader('Content-Type', 'application/json');
   response.setHeader('Cache-Control', NO_CACHE);

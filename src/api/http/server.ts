@@ -57,6 +57,8 @@ export type ApiServerOptions = {
   readonly skeinVersion: string;
   /** Default 60 s; watches and streams excepted. */
   readonly requestTimeoutMs?: number;
+  /** Default 10 s. */
+  readonly handshakeTimeoutMs?: number;
   /** Default 800. */
   readonly requestsMax?: number;
   /** Watches and streams. Default 20 000. */
@@ -87,6 +89,8 @@ const KEEP_ALIVE_MS = 180_000;
 const TCP_KEEP_ALIVE_MS = 15_000;
 const UPGRADES = /^(websocket|spdy\/3\.1)$/i;
 const GRACE_MS = 2_000;
+/** How long a client may take to hear why it is refused. */
+const REFUSAL_MS = 2_000;
 
 /** Builds the server; call listen() to start it. */
 export function createApiServer(
@@ -102,7 +106,7 @@ export function createApiServer(
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
     ALPNProtocols: ['http/1.1'],
-    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    handshakeTimeout: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
     maxHeaderSize: HEAD_BYTES_MAX,
     headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
     requestTimeout: requestTimeoutMs,
@@ -139,7 +143,7 @@ export function createApiServer(
       socket.destroy();
     });
   });
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(error, socket));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(error, socket, clock));
   server.on('tlsClientError', (error) =>
     logger.debug({ error: error.message }, 'a TLS handshake failed'),
   );
@@ -243,8 +247,10 @@ async function upgrade(
 }
 
 /** Answers what the HTTP parser could not make sense of. */
-function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+function refuse(error: NodeJS.ErrnoException, socket: Duplex, clock: Clock): void {
+  // Before the handshake is done there are no words: what is written would wait for its end for ever.
+  const shaking = 'secureConnecting' in socket && socket.secureConnecting === true;
+  if (error.code === 'ECONNRESET' || shaking || !socket.writable) {
     socket.destroy();
     return;
   }
@@ -264,6 +270,9 @@ function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
     code: Number(line?.slice(0, 3)),
   };
   const body = JSON.stringify(status);
+  // Who does not close from its side either is cut off.
+  const timer = clock.after(REFUSAL_MS, () => socket.destroy());
+  socket.once('close', () => timer.cancel());
   socket.end(
     `HTTP/1.1 ${line}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
