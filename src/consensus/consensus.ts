@@ -5,7 +5,15 @@
 
 import type { RaftNode } from '../../raft/raw-node.ts';
 import { createRaftNode } from '../../raft/raw-node.ts';
-import type { Entry, LogIndex, Message, NodeId, RaftStatus, Term } from '../../raft/types.ts';
+import type {
+  Entry,
+  LogIndex,
+  Message,
+  NodeId,
+  RaftStatus,
+  SnapshotMeta,
+  Term,
+} from '../../raft/types.ts';
 import { abortError } from '../lib/async.ts';
 import type { Clock } from '../lib/clock.ts';
 import { SkeinError } from '../lib/errors.ts';
@@ -25,7 +33,7 @@ import { ProposalRouter } from './proposal-router.ts';
 import type { ProposalsOptions } from './proposals.ts';
 import { type LocalOutcome, Proposals } from './proposals.ts';
 import { ReadBarrier } from './read-barrier.ts';
-import type { SnapshotTransferOptions } from './snapshot-transfer.ts';
+import type { SnapshotTransferOptions, SnapshotVerdict } from './snapshot-transfer.ts';
 import { SnapshotTransfer } from './snapshot-transfer.ts';
 import type { SnapshotterOptions } from './snapshotter.ts';
 import { Snapshotter } from './snapshotter.ts';
@@ -172,7 +180,7 @@ class Member implements Consensus {
       {
         onSent: (node, ok) => this.#whileRunning((core) => core.reportSnapshot(node, ok)),
         onReceived: (message) => this.#step(message),
-        wanted: (meta) => this.#engine.running && meta.index > this.#engine.applied,
+        verdict: (meta) => this.#judgeSnapshot(meta),
       },
       options.snapshotTransfer,
     );
@@ -330,6 +338,11 @@ class Member implements Consensus {
   #send(message: Message): void {
     if (message.type === 'snapshot') this.#transfer.send(message);
     else this.#transport.send(message);
+  }
+
+  #judgeSnapshot(meta: SnapshotMeta): SnapshotVerdict {
+    if (!this.#engine.running) return 'busy';
+    return meta.index > this.#engine.applied ? 'wanted' : 'known';
   }
 
   #append(data: readonly Uint8Array[]): ReturnType<RaftNode['propose']> {

@@ -36,11 +36,14 @@ export type SnapshotTransferOptions = {
 export type SnapshotTransferEvents = {
   /** The transfer to `node` ended. */
   onSent(node: NodeId, ok: boolean): void;
-  /** The bytes are durable: `message` may be stepped. */
+  /** The bytes are durable, or known: `message` may be stepped. */
   onReceived(message: Message): void;
-  /** True if a snapshot at `meta` would be of use now. */
-  wanted(meta: SnapshotMeta): boolean;
+  /** What to do with a snapshot at `meta`: take it, say that it is known, or refuse it for now. */
+  verdict(meta: SnapshotMeta): SnapshotVerdict;
 };
+
+/** `known`: what it holds is applied already. */
+export type SnapshotVerdict = 'wanted' | 'known' | 'busy';
 
 type SnapshotMessage = Extract<Message, { readonly type: 'snapshot' }>;
 
@@ -122,18 +125,27 @@ export class SnapshotTransfer {
         deadlineMs: this.#stallMs,
         signal: this.#ending.signal,
       });
-      const { send, next } = this.#bounded(stream);
+      const { send, next, arrival } = this.#bounded(stream);
+      // Whoever has the snapshot already, or cannot take it, answers before the last byte.
+      const early = arrival();
+      const isAnswered = early.then(() => true);
+      isAnswered.catch(() => {});
       await send(packr.pack([term, snapshot.meta, snapshot.size]));
       let checksum = 0;
+      let answered = false;
       for await (const chunk of snapshot.chunks()) {
         checksum = crc32c(chunk, checksum);
-        await send(Buffer.concat([Buffer.of(FRAME_CHUNK), chunk]));
+        const frame = Buffer.concat([Buffer.of(FRAME_CHUNK), chunk]);
+        answered = await Promise.race([isAnswered, send(frame).then(() => false)]);
+        if (answered) break;
       }
-      const end = Buffer.of(FRAME_END, 0, 0, 0, 0);
-      end.writeUInt32LE(checksum, 1);
-      await send(end);
-      await stream.closeWrite();
-      const [ok, reason] = asList(packr.unpack(await next()));
+      if (!answered) {
+        const end = Buffer.of(FRAME_END, 0, 0, 0, 0);
+        end.writeUInt32LE(checksum, 1);
+        await send(end);
+        await stream.closeWrite();
+      }
+      const [ok, reason] = asList(packr.unpack(await next(early)));
       if (ok !== true) throw new SkeinError('stream-closed', `refused: ${String(reason)}`);
       return snapshot.meta;
     } finally {
@@ -172,7 +184,15 @@ export class SnapshotTransfer {
     if (meta === undefined || !Number.isSafeInteger(rawTerm) || !Number.isSafeInteger(size)) {
       throw malformed('the header cannot be read');
     }
-    if (!this.#events.wanted(meta)) throw malformed('it is older than what is applied here');
+    const envelope = { from: stream.peer, to: mesh.self, term: asTerm(rawTerm as number) };
+    const verdict = this.#events.verdict(meta);
+    if (verdict === 'busy') throw malformed('another snapshot is being installed');
+    if (verdict === 'known') {
+      // Refused, it would be sent for ever: 1. a snapshot is installed; 2. the acknowledgement and the answer
+      // are lost; 3. the leader probes where its log does not reach any more.
+      this.#events.onReceived({ type: 'snapshot', ...envelope, snapshot: meta });
+      return;
+    }
     logger.info({ peer: stream.peer, index: meta.index, bytes: size }, 'receiving a snapshot');
     const writer = await storage.writeSnapshot(meta);
     try {
@@ -198,14 +218,7 @@ export class SnapshotTransfer {
       throw error;
     }
     if (this.#ending.signal.aborted) return;
-    const term = asTerm(rawTerm as number);
-    this.#events.onReceived({
-      type: 'snapshot',
-      from: stream.peer,
-      to: mesh.self,
-      term,
-      snapshot: meta,
-    });
+    this.#events.onReceived({ type: 'snapshot', ...envelope, snapshot: meta });
   }
 
   /** Reads and writes that fail when the other side does not move. */
@@ -217,14 +230,16 @@ export class SnapshotTransfer {
       what: `a snapshot's transfer with ${stream.peer}`,
       signal: this.#ending.signal,
     };
+    const arrival = async () => {
+      const frame = await frames.next();
+      if (frame.done === true) throw malformed('the stream ended early');
+      return frame.value;
+    };
     return {
       send: (frame: Uint8Array) => withDeadline(() => stream.send(frame), options),
-      next: () =>
-        withDeadline(async () => {
-          const frame = await frames.next();
-          if (frame.done === true) throw malformed('the stream ended early');
-          return frame.value;
-        }, options),
+      /** The next frame, whenever it comes. */
+      arrival,
+      next: (arriving?: Promise<Uint8Array>) => withDeadline(() => arriving ?? arrival(), options),
     };
   }
 }
