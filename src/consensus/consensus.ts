@@ -341,7 +341,7 @@ class Member implements Consensus {
   }
 
   #judgeSnapshot(meta: SnapshotMeta): SnapshotVerdict {
-    if (!this.#engine.running) return 'busy';
+    if (!this.#engine.running || this.#engine.installing) return 'busy';
     return meta.index > this.#engine.applied ? 'wanted' : 'known';
   }
 

@@ -113,6 +113,11 @@ export class Engine {
     return !this.#ended;
   }
 
+  /** True while a leader's snapshot takes the place of the state; the core is at its index already. */
+  get installing(): boolean {
+    return this.#installing;
+  }
+
   /** Looks for work at the end of this turn. */
   wake(): void {
     if (this.#scheduled || this.#ended) return;

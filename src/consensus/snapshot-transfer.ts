@@ -217,8 +217,16 @@ export class SnapshotTransfer {
       await writer.abort();
       throw error;
     }
+    const newest = await this.#newestStored();
     if (this.#ending.signal.aborted) return;
-    this.#events.onReceived({ type: 'snapshot', ...envelope, snapshot: meta });
+    this.#events.onReceived({ type: 'snapshot', ...envelope, snapshot: newest ?? meta });
+  }
+
+  /** What an install would read: a newer one may be there, whose message came too late to be heard. */
+  async #newestStored(): Promise<SnapshotMeta | undefined> {
+    const reader = await this.#components.storage.readSnapshot();
+    await reader?.release();
+    return reader?.meta;
   }
 
   /** Reads and writes that fail when the other side does not move. */

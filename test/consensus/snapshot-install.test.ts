@@ -174,3 +174,46 @@ t.test('snapshots: a sender stops when the member says that it has this one', as
   t.strictSame(received, [{ type: 'snapshot', from: 'a', to: 'b', term: 1, snapshot }]);
   t.equal(await receiver.storage.readSnapshot(), undefined);
 });
+
+t.test('snapshots: a newer one on disk whose message came too late is installed', async (t) => {
+  const { applied, world, fatal, sendSnapshot } = await bench(t);
+  await sendSnapshot(10, 5);
+  await until(() => applied() === 10, 'it is installed');
+  t.match(await sendSnapshot(30, 4), [true, ''], 'of a leader whose time is over');
+  t.equal(applied(), 10);
+  t.match(await sendSnapshot(20, 5), [true, '']);
+  await until(() => applied() > 10 || fatal.length > 0, 'the next one is installed');
+  t.strictSame(fatal, []);
+  t.equal(applied(), 30);
+  t.strictSame(world.restored, ['state 10', 'state 30']);
+});
+
+t.test('snapshots: while one is being installed another one is refused', async (t) => {
+  const { applied, world, fatal, disk, sendSnapshot } = await bench(t);
+  let open = () => {};
+  world.gate = new Promise((resolve) => {
+    open = resolve;
+  });
+  t.match(await sendSnapshot(10, 1), [true, '']);
+  await until(() => world.restored.length === 1, 'it is being installed');
+  t.match(await sendSnapshot(30, 1), [false, /another snapshot/]);
+  t.equal(disk.snapshot?.meta.index, 10);
+  open();
+  await until(() => applied() === 10, 'it is installed');
+  t.match(await sendSnapshot(30, 1), [true, '']);
+  await until(() => applied() === 30, 'the other one is, too');
+  t.strictSame(fatal, []);
+});
+
+t.test('snapshots: one that comes before its forerunner is installed harms nobody', async (t) => {
+  const { applied, fatal, sendSnapshot, sendEntries } = await bench(t);
+  await sendSnapshot(10, 1);
+  await until(() => applied() === 10, 'it is installed');
+  await sendEntries(10, 400, 1);
+  await until(() => applied() > 10, 'entries are being applied');
+  await sendSnapshot(1000, 1);
+  t.ok(applied() < 410, 'the install waits for the backlog');
+  await sendSnapshot(2000, 1);
+  await until(() => applied() >= 1000 || fatal.length > 0, 'the first one is installed');
+  t.strictSame(fatal, []);
+});
