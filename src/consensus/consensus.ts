@@ -163,6 +163,7 @@ class Member implements Consensus {
       send: (message) => this.#send(message),
       onApplied: (entry, result) => this.#onApplied(entry, result),
       onProgress: (index, term) => this.#onProgress(index, term),
+      onInstalled: (index) => this.#snapshotter.installed(index),
       onRead: (state) => this.#barrier.confirmed(state),
       onStatus: (status) => this.#onStatus(status),
       onFatal: (error) => this.#onFatal(error),
@@ -362,7 +363,8 @@ class Member implements Consensus {
   #onProgress(index: LogIndex, term: Term): void {
     this.#control.applied(index, term);
     this.#barrier.applied();
-    this.#snapshotter.consider(index);
+    // The core's log is the one behind the leader's snapshot already.
+    if (!this.#engine.installing) this.#snapshotter.consider(index);
   }
 
   #onMembers(): void {

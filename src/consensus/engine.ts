@@ -33,6 +33,8 @@ export type EngineEvents = {
   send(message: Message): void;
   onApplied(entry: Entry, result: unknown): void;
   onProgress(index: LogIndex, term: Term): void;
+  /** The state is a leader's snapshot now. `onProgress` follows. */
+  onInstalled(index: LogIndex): void;
   onRead(state: ReadState): void;
   /** After each turn of the loop. */
   onStatus(status: RaftStatus): void;
@@ -216,6 +218,7 @@ export class Engine {
     this.#raft.applied(meta.index);
     this.#installing = false;
     this.#applier.resume(meta.index);
+    this.#events.onInstalled(meta.index);
     this.#events.onProgress(meta.index, meta.term);
     this.#applier.add(ready.committed);
     for (const state of ready.readStates) this.#events.onRead(state);

@@ -20,6 +20,8 @@ import { until } from '../support/consensus-cluster.ts';
 import { MemoryNetwork } from '../support/memory-mesh.ts';
 
 const packr = new Packr({ useRecords: false });
+/** Entries that take as many turns of the event loop as half of them: longer than a transfer. */
+const BACKLOG = 4000;
 const confState = {
   voters: ['a'],
   votersOutgoing: [],
@@ -209,11 +211,27 @@ t.test('snapshots: one that comes before its forerunner is installed harms nobod
   const { applied, fatal, sendSnapshot, sendEntries } = await bench(t);
   await sendSnapshot(10, 1);
   await until(() => applied() === 10, 'it is installed');
-  await sendEntries(10, 400, 1);
+  await sendEntries(10, BACKLOG, 1);
   await until(() => applied() > 10, 'entries are being applied');
-  await sendSnapshot(1000, 1);
-  t.ok(applied() < 410, 'the install waits for the backlog');
-  await sendSnapshot(2000, 1);
-  await until(() => applied() >= 1000 || fatal.length > 0, 'the first one is installed');
+  await sendSnapshot(10_000, 1);
+  t.ok(applied() < 10 + BACKLOG, 'the install waits for the backlog');
+  await sendSnapshot(20_000, 1);
+  await until(() => applied() >= 10_000 || fatal.length > 0, 'the first one is installed');
   t.strictSame(fatal, []);
+});
+
+t.test('snapshots: a member takes none of its own while it installs one', async (t) => {
+  const snapshots = { snapshotEntries: 50, trailingEntries: 10 };
+  const { applied, fatal, disk, sendSnapshot, sendEntries } = await bench(t, { snapshots });
+  await sendSnapshot(10, 1);
+  await until(() => applied() === 10, 'it is installed');
+  await sendEntries(10, BACKLOG, 1);
+  await until(() => applied() > 10, 'entries are being applied');
+  await sendSnapshot(10_000, 1);
+  t.ok(applied() < 10 + BACKLOG, 'the install waits for the backlog');
+  await until(() => applied() === 10_000 || fatal.length > 0, 'it is installed');
+  t.strictSame(fatal, []);
+  const { snapshot } = disk;
+  t.equal(snapshot?.meta.index, 10_000);
+  t.equal(snapshot?.bytes.toString(), 'state 10000', 'and what was installed is not written again');
 });
