@@ -144,10 +144,19 @@ export class ApiClient {
     this.#agent.destroy();
   }
 
-  #options(host: string, path: string, { method = 'GET', body, headers }: Call): RequestOptions {
+  #options(host: string, path: string, call: Call): RequestOptions {
+    const { method = 'GET', headers } = call;
     const server = this.servers.get(host);
     if (!server) throw new Error(`no host ${host}`);
-    const type = body === undefined ? {} : { 'content-type': 'application/json' };
+    const body = bodyOf(call.body);
+    const framing =
+      body === undefined
+        ? {}
+        : {
+            'content-type': 'application/json',
+            // Node would send the body of a DELETE without any length.
+            'content-length': String(Buffer.byteLength(body)),
+          };
     return {
       ...this.credentials,
       agent: this.#agent,
@@ -155,7 +164,7 @@ export class ApiClient {
       port: server.port,
       method,
       path,
-      headers: { accept: 'application/json', ...type, ...headers },
+      headers: { accept: 'application/json', ...framing, ...headers },
     };
   }
 }
