@@ -1,16 +1,25 @@
 /** Informers filled by hand, for agents whose tests concern the kernel rather than the API. */
 
 import type { Client, Informer, InformerEvent } from '../../src/client/types.ts';
+import { abortableWait } from '../../src/client/waiting.ts';
 import type { KubeObject } from '../../src/resources/types.ts';
 
 class FakeInformer implements Informer<KubeObject> {
-  readonly synced = true;
+  readonly #view: View;
   readonly #objects = new Map<string, KubeObject>();
   readonly #indexes = new Map<string, (object: KubeObject) => readonly string[]>();
   readonly #listeners = new Set<(event: InformerEvent<KubeObject>) => void>();
 
-  whenSynced(): Promise<void> {
-    return Promise.resolve();
+  constructor(view: View) {
+    this.#view = view;
+  }
+
+  get synced(): boolean {
+    return this.#view.complete;
+  }
+
+  whenSynced(signal?: AbortSignal): Promise<void> {
+    return abortableWait(this.#view.whenComplete, signal);
   }
 
   get(key: { readonly namespace?: string | undefined; readonly name: string }) {
@@ -55,8 +64,31 @@ class FakeInformer implements Informer<KubeObject> {
 
 const keyOf = ({ metadata }: KubeObject): string => `${metadata.namespace ?? ''}/${metadata.name}`;
 
+/** Whether the caches are known to be current; the same for all kinds. */
+class View {
+  complete = false;
+  readonly #completed = Promise.withResolvers<void>();
+  readonly whenComplete = this.#completed.promise;
+
+  finish(): void {
+    this.complete = true;
+    this.#completed.resolve();
+  }
+}
+
 export class FakeInformers {
+  readonly #view = new View();
   readonly #informers = new Map<string, FakeInformer>();
+
+  /** @param options `synced` false: the caches stay incomplete until `sync`. Default true. */
+  constructor(options: { readonly synced?: boolean } = {}) {
+    if (options.synced ?? true) this.sync();
+  }
+
+  /** The view is complete from now on. */
+  sync(): void {
+    this.#view.finish();
+  }
 
   /** A client of which only `informer` may be called. */
   get client(): Client {
@@ -72,7 +104,7 @@ export class FakeInformers {
   }
 
   #of(kind: string): FakeInformer {
-    const informer = this.#informers.get(kind) ?? new FakeInformer();
+    const informer = this.#informers.get(kind) ?? new FakeInformer(this.#view);
     this.#informers.set(kind, informer);
     return informer;
   }
