@@ -116,7 +116,10 @@ export class Transport {
           return;
         }
         for (const message of messages) {
-          if (!this.#stopped) this.#events.onMessage(message);
+          // Snapshots come by their own protocol, behind their bytes: one without them would end the process.
+          if (message.type === 'snapshot') {
+            logger.warn({ peer: stream.peer }, 'refused a snapshot message without its bytes');
+          } else if (!this.#stopped) this.#events.onMessage(message);
         }
       }
     } catch (error) {
