@@ -4,8 +4,9 @@
  */
 
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { messageOf, SkeinError } from '../../../src/lib/errors.ts';
+import { hasCode, messageOf, SkeinError } from '../../../src/lib/errors.ts';
 import type { Logger } from '../../../src/lib/logger.ts';
+import { AddressBook } from './address-book.ts';
 import type { CniConfig } from './cni.ts';
 import type { CniContainer, CniResult, CniRunner } from './cni-runner.ts';
 
@@ -27,7 +28,12 @@ export type NetworkTarget = {
   readonly bandwidth?: { readonly ingressBits?: number; readonly egressBits?: number };
 };
 
+/** What `attach` answers, and the arguments that DEL must be given. */
+type Added = { readonly ips: readonly string[]; readonly args: Readonly<Record<string, string>> };
+
 const SUFFIX = '.json';
+/** The argument by which host-local is asked for an address; other plugins ignore what they do not know. */
+const ADDRESS_ARGUMENT = 'IP';
 /** For taking back an ADD that failed. */
 const RELEASE_DEADLINE_MS = 20_000;
 
@@ -70,37 +76,30 @@ export function createPodNetwork(deps: PodNetworkDeps): PodNetworkAgent {
 class CniPodNetwork implements PodNetworkAgent {
   readonly #deps: PodNetworkDeps;
   readonly #files: AttachmentFiles;
+  readonly #addresses: AddressBook;
 
   constructor(deps: PodNetworkDeps) {
     this.#deps = deps;
     this.#files = new AttachmentFiles(`${deps.stateDir}/attachments`, deps.log);
+    this.#addresses = new AddressBook(`${deps.stateDir}/addresses.json`);
   }
 
   async attach(
     target: NetworkTarget,
     signal: AbortSignal,
   ): Promise<{ readonly ips: readonly string[] }> {
-    const { cni, publish } = this.#deps;
+    const { publish } = this.#deps;
     const { containerId, hostPorts } = target;
     const known = await this.#files.read(containerId);
     if (known && known.ips.length > 0) return { ips: known.ips };
     // An ADD that was interrupted: plugins refuse a second one until the first is taken back.
     if (known) await this.#release(target, known, signal);
     const config = withBandwidth(await this.#deps.config(), target.bandwidth);
-    const args = argsOf(target);
-    const begun: Attachment = { config, args, ips: [], hostPorts: [] };
-    // Before ADD: whatever happens next, DEL will find what to release.
-    await this.#files.write(containerId, begun);
-    let ips: readonly string[];
-    try {
-      ips = addressesOf(config, await cni.add(config, containerOf(target, args), signal));
-    } catch (error) {
-      // Not with the caller's signal: its end may be the very reason.
-      const late = AbortSignal.timeout(RELEASE_DEADLINE_MS);
-      await this.#release(target, begun, late).catch(() => {});
-      throw error;
-    }
+    const { ips, args } = await this.#addWithFormerAddress(target, config, signal);
     await this.#files.write(containerId, { config, args, ips, hostPorts });
+    await this.#addresses.remember(target.podUid, ips[0] ?? '').catch((error: unknown) => {
+      this.#deps.log.warn({ error: messageOf(error) }, 'the address of a pod was not noted');
+    });
     if (hostPorts.length > 0) await publish(containerId, ips[0] ?? '', hostPorts);
     return { ips };
   }
@@ -131,6 +130,44 @@ class CniPodNetwork implements PodNetworkAgent {
       });
     }
     if (failure !== undefined) throw failure;
+  }
+
+  /** The pod's former address if it had one here and it is still free, otherwise any. */
+  async #addWithFormerAddress(
+    target: NetworkTarget,
+    config: CniConfig,
+    signal: AbortSignal,
+  ): Promise<Added> {
+    const former = await this.#addresses.of(target.podUid);
+    if (former === undefined) return this.#add(target, { config, args: argsOf(target) }, signal);
+    try {
+      const args = { ...argsOf(target), [ADDRESS_ARGUMENT]: former };
+      return await this.#add(target, { config, args }, signal);
+    } catch (error) {
+      if (!hasCode(error, 'network-failed')) throw error;
+      const facts = { pod: `${target.namespace}/${target.name}`, former, error: messageOf(error) };
+      this.#deps.log.info(facts, 'a pod cannot have its former address');
+      return this.#add(target, { config, args: argsOf(target) }, signal);
+    }
+  }
+
+  async #add(
+    target: NetworkTarget,
+    { config, args }: Pick<Attachment, 'config' | 'args'>,
+    signal: AbortSignal,
+  ): Promise<Added> {
+    const begun: Attachment = { config, args, ips: [], hostPorts: [] };
+    // Before ADD: whatever happens next, DEL will find what to release.
+    await this.#files.write(target.containerId, begun);
+    try {
+      const result = await this.#deps.cni.add(config, containerOf(target, args), signal);
+      return { ips: addressesOf(config, result), args };
+    } catch (error) {
+      // Not with the caller's signal: its end may be the very reason.
+      const late = AbortSignal.timeout(RELEASE_DEADLINE_MS);
+      await this.#release(target, begun, late).catch(() => {});
+      throw error;
+    }
   }
 
   async #release(

@@ -1,5 +1,6 @@
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
+import { AddressBook } from '../../../../agents/node/network/address-book.ts';
 import type { CniConfig } from '../../../../agents/node/network/cni.ts';
 import {
   createPodNetwork,
@@ -14,7 +15,7 @@ const PORT: PublishedPort = { containerPort: 80, hostPort: 8080, protocol: 'TCP'
 const { signal } = new AbortController();
 
 const target = (containerId: string, more: Partial<NetworkTarget> = {}): NetworkTarget => ({
-  podUid: 'u',
+  podUid: `uid of ${containerId}`,
   namespace: 'default',
   name: 'web',
   containerId,
@@ -33,10 +34,14 @@ function world(t: Test) {
   const open = () =>
     createPodNetwork({
       cni: {
-        async add(config, { containerId }) {
-          calls.push(`add ${containerId} ${config.plugins.map(({ type }) => type).join(',')}`);
+        async add(config, { containerId, args: { IP: asked } }) {
+          const types = config.plugins.map(({ type }) => type).join(',');
+          calls.push(`add ${containerId} ${types}${asked === undefined ? '' : ` asking ${asked}`}`);
           if (held.has(containerId)) throw new SkeinError('network-failed', 'duplicate allocation');
-          held.set(containerId, `10.244.0.${next++}`);
+          if (asked !== undefined && [...held.values()].includes(asked)) {
+            throw new SkeinError('network-failed', 'the address is taken');
+          }
+          held.set(containerId, asked ?? `10.244.0.${next++}`);
           if (fault.add) throw fault.add;
           return { ips: [{ address: `${held.get(containerId)}/24` }] };
         },
@@ -172,4 +177,40 @@ t.test('pod-network: one unreadable file keeps no node down', async (t) => {
   t.strictSame(calls.slice(-1), ['publish c2 10.244.0.2 8080']);
   const { mode } = await stat(`${stateDir}/attachments/c2.json`);
   t.equal(mode & 0o777, 0o600);
+});
+
+t.test('pod-network: a pod whose sandbox is made anew has its address again', async (t) => {
+  const { open, calls } = world(t);
+  const podUid = 'u1';
+  await open().attach(target('c1', { podUid }), signal);
+  await open().attach(target('c2'), signal);
+  // The machine rebooted: what was is taken down, and made again.
+  const network = open();
+  await network.detach(target('c1', { podUid, netnsPath: '' }), signal);
+  t.strictSame(await network.attach(target('c3', { podUid }), signal), { ips: ['10.244.0.2'] });
+  t.equal(calls.at(-1), 'add c3 ptp asking 10.244.0.2');
+});
+
+t.test('pod-network: a former address that is taken is no reason to fail', async (t) => {
+  const { open, held } = world(t);
+  const podUid = 'u1';
+  const network = open();
+  await network.attach(target('c1', { podUid }), signal);
+  t.strictSame(await network.attach(target('c2', { podUid }), signal), { ips: ['10.244.0.3'] });
+  t.strictSame([...held.keys()], ['c1', 'c2']);
+});
+
+t.test('address-book: the latest pods are remembered, the oldest forgotten', async (t) => {
+  const path = `${t.testdir()}/state/addresses.json`;
+  const book = new AddressBook(path);
+  t.equal(await book.of('u0'), undefined);
+  await Promise.all(
+    Array.from({ length: 300 }, (_, pod) => book.remember(`u${pod}`, `10.0.${pod % 250}.1`)),
+  );
+  const again = new AddressBook(path);
+  t.equal(await again.of('u299'), '10.0.49.1');
+  t.equal(await again.of('u43'), undefined);
+  t.equal(await again.of('u44'), '10.0.44.1');
+  await writeFile(path, '{"u1": 7, ');
+  t.equal(await new AddressBook(path).of('u1'), undefined, 'a damaged book is an empty one');
 });
