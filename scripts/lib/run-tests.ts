@@ -73,7 +73,7 @@ async function runFile(file: string, options: TestRunOptions): Promise<FileOutco
   const child = spawn(process.execPath, [file], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env, TAP_DIAG: '1' },
+    env: { ...process.env, ...env },
   });
   const parser = new Parser();
   const tally: TestTally = { passed: 0, failed: 0, skipped: 0 };
