@@ -2,7 +2,7 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import type { ActorInfo } from '../actors/types.ts';
-import { hasCode } from '../lib/errors.ts';
+import { hasCode, SkeinError } from '../lib/errors.ts';
 import { oneOf, seconds } from './arguments.ts';
 import { callControl, controlSocketPath, DEFAULT_DATA_DIR } from './control-client.ts';
 import { describeActors, describeStatus } from './describe.ts';
@@ -44,12 +44,22 @@ function addRunCommands(program: Command): void {
   });
   withSettings(
     program
-      .command('join <token>')
+      .command('join [token]')
       .description(
-        'run this machine as a node of an existing cluster; token from `skein token create`',
+        'run this machine as a node of an existing cluster; token from `skein token create`, as an argument or in the variable SKEIN_TOKEN',
       ),
-  ).action(async (token: string, flags: SettingFlags) => {
+  ).action(async (argument: string | undefined, flags: SettingFlags) => {
     const { runHere } = await import('./run-node.ts');
+    // Arguments show in the list of processes: from now on this one says no more than its name.
+    process.title = 'skein join';
+    const token = argument ?? process.env['SKEIN_TOKEN'];
+    delete process.env['SKEIN_TOKEN'];
+    if (!token) {
+      throw new SkeinError(
+        'config-invalid',
+        'no join token: give it as an argument or in SKEIN_TOKEN; `skein token create` on a member prints one',
+      );
+    }
     const { config, given } = await loadConfig(flags);
     await runHere(config, { given, token });
   });
