@@ -9,8 +9,9 @@ import { SkeinError } from '../lib/errors.ts';
 import { launch } from './launch.ts';
 import { portsOf } from './network.ts';
 import { hostOf, type LabPlan } from './plan.ts';
-import { identify, type ProcessId, pause, signalProcess, waitGone } from './processes.ts';
+import { identify, type ProcessId, pause, signalProcess } from './processes.ts';
 import type { DelayRule } from './state.ts';
+import { endAllIn } from './strays.ts';
 
 export const DELAY_DEVICE = 'delay0';
 const SCRIPT = new URL('./delay-line.ts', import.meta.url).pathname;
@@ -54,9 +55,8 @@ ${returns.join('\n')}
 export async function ensureDelayLine(
   plan: LabPlan,
   rules: readonly DelayRule[],
-  running: ProcessId | undefined,
 ): Promise<ProcessId | undefined> {
-  await stopDelayLine(plan, running);
+  await stopDelayLine(plan);
   const ports = await portsOf(plan);
   const plugged = (name: string) => ports.has(hostOf(plan, name).port);
   const present = rules.filter(({ a, b }) => plugged(a) && plugged(b));
@@ -104,10 +104,9 @@ async function waitForDevice(plan: LabPlan, id: ProcessId): Promise<void> {
 }
 
 /** Ends the delay line: first the detour, so that no frame is led to a device that is gone. */
-export async function stopDelayLine(plan: LabPlan, running: ProcessId | undefined): Promise<void> {
-  if (!running) return;
+export async function stopDelayLine(plan: LabPlan): Promise<void> {
   const remove = ['nft', 'add table netdev skein_delay; delete table netdev skein_delay'];
   await runCommand('ip', ['netns', 'exec', plan.switchNetns, ...remove]);
-  await signalProcess(running, 'SIGTERM');
-  await waitGone(running, START_DEADLINE_MS);
+  // Nothing else runs there, and a command that was killed may not have written down that this does.
+  await endAllIn(plan.switchNetns);
 }

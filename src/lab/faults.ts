@@ -26,7 +26,7 @@ export async function labKill(options: LabKillOptions): Promise<string> {
     const processes = lab.processesOf(host);
     if (options.wholeHost) {
       await unplug(lab.plan, host); // First: a dead machine does not refuse connections, it is silent.
-      await killHost(processes);
+      await killHost(host, processes);
       await removeHostLink(lab.plan, host);
       await removeCgroups(lab.plan, host);
     } else {
@@ -97,9 +97,8 @@ export function replaceRule(rules: readonly DelayRule[], rule: DelayRule): reado
 }
 
 async function setDelays(lab: LabSession, delays: readonly DelayRule[]): Promise<void> {
-  const before = lab.state.delayLine;
   await lab.save({ delays });
-  const delayLine = await ensureDelayLine(lab.plan, delays, before);
+  const delayLine = await ensureDelayLine(lab.plan, delays);
   await lab.save({ delayLine });
 }
 
@@ -112,6 +111,6 @@ export async function restoreFaults(lab: LabSession): Promise<void> {
 
 /** Ends the delay line of a lab that goes down; the switch may be gone already. */
 export async function endFaults(lab: LabSession): Promise<void> {
-  await stopDelayLine(lab.plan, lab.state.delayLine).catch(() => {});
+  await stopDelayLine(lab.plan).catch(() => {});
   await signalProcess(lab.state.delayLine, 'SIGKILL');
 }

@@ -13,6 +13,7 @@ import { childOf, launch, START_DEADLINE_MS, waitFor } from './launch.ts';
 import type { HostPlan, LabPlan } from './plan.ts';
 import { type ProcessId, signalProcess, waitGone } from './processes.ts';
 import type { HostProcesses } from './state.ts';
+import { endAllIn } from './strays.ts';
 
 /** Directories a host has for itself, in place of the machine's. */
 const OWN_DIRECTORIES = ['/var/lib/docker', '/var/lib/skein', '/var/lib/cni', '/etc/cni'];
@@ -57,7 +58,7 @@ export function pathInHost(init: ProcessId, path: string): string {
   return `/proc/${init.pid}/root${path}`;
 }
 
-/** Starts process 1 of a host that is plugged in; resolves when its mounts are in place. */
+/** Starts process 1 of a host that is plugged in; its mounts take a moment (waitForInit). */
 export async function startInit(host: HostPlan): Promise<ProcessId> {
   await mkdir(host.dir, { recursive: true, mode: 0o700 });
   const unshare = ['--mount', '--pid', '--uts', '--fork', '--mount-proc', '--kill-child'];
@@ -67,21 +68,27 @@ export async function startInit(host: HostPlan): Promise<ProcessId> {
     args: [`--net=/run/netns/${host.netns}`, 'unshare', ...unshare, 'bash', '-c', initScript(host)],
     logFile: `${host.dir}/init.log`,
   };
-  const init = await childOf(await launch(start), start);
+  return childOf(await launch(start), start);
+}
+
+/** Waits until the mounts of a host that was started are in place. */
+export async function waitForInit(host: HostPlan, init: ProcessId): Promise<void> {
   const ready = pathInHost(init, '/run/host-ready');
-  await waitFor({ ...start, process: init }, () =>
+  const waiting = { what: `host ${host.name}`, logFile: `${host.dir}/init.log`, process: init };
+  await waitFor(waiting, () =>
     readFile(ready, 'utf8').then(
       (text) => text === 'up\n',
       () => false,
     ),
   );
-  return init;
 }
 
 /** Ends everything on the host at once, as a power cut does. */
-export async function killHost({ init }: HostProcesses): Promise<void> {
+export async function killHost(host: HostPlan, { init }: HostProcesses): Promise<void> {
   await signalProcess(init, 'SIGKILL');
-  if (await waitGone(init, START_DEADLINE_MS)) return;
+  const gone = await waitGone(init, START_DEADLINE_MS);
+  await endAllIn(host.netns);
+  if (gone) return;
   throw new SkeinError('deadline-exceeded', `process ${init?.pid} of a host outlives SIGKILL`);
 }
 

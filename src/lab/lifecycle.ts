@@ -7,7 +7,7 @@ import { access } from 'node:fs/promises';
 import { callControl, DEFAULT_DATA_DIR } from '../cli/control-client.ts';
 import { SkeinError } from '../lib/errors.ts';
 import { endFaults, restoreFaults } from './faults.ts';
-import { killHost, removeCgroups, startInit } from './host.ts';
+import { killHost, removeCgroups, startInit, waitForInit } from './host.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import { waitFor } from './launch.ts';
 import {
@@ -19,7 +19,7 @@ import {
 } from './network.ts';
 import { checkNewAddress, type HostPlan, hostOf } from './plan.ts';
 import { isAlive, pause, signalProcess, waitGone } from './processes.ts';
-import { startDockerd, startSkein } from './programs.ts';
+import { startDockerd, startSkein, waitForDockerd } from './programs.ts';
 import { controlSocketOf, LabSession, nameFlag, onLab, type Report } from './session.ts';
 import { createState, type DockerSetup, readState, removeLab, withLabLock } from './state.ts';
 import { statusOf } from './status.ts';
@@ -81,7 +81,8 @@ export async function labDown(name: string, report: Report): Promise<void> {
     const lab = new LabSession(name, state);
     await Promise.all(
       lab.plan.hosts.map(async (host) => {
-        await killHost(lab.processesOf(host));
+        await lab.look(host);
+        await killHost(host, lab.processesOf(host));
         await removeCgroups(lab.plan, host);
       }),
     );
@@ -138,13 +139,18 @@ export async function labReaddress(name: string, hostName: string, address: stri
 
 /** Makes sure that the host and its dockerd run. */
 async function bootHost(lab: LabSession, host: HostPlan): Promise<void> {
+  await lab.look(host);
   if (!(await isAlive(lab.processesOf(host).init))) {
     await lab.saveHost(host, { init: await startInit(host) });
   }
-  if (await isAlive(lab.processesOf(host).dockerd)) return;
   const init = await lab.initOf(host);
-  const { docker = 'bare' } = lab.state;
-  await lab.saveHost(host, { dockerd: await startDockerd(lab.plan, host, { init, docker }) });
+  await waitForInit(host, init);
+  if (!(await isAlive(lab.processesOf(host).dockerd))) {
+    const { docker = 'bare' } = lab.state;
+    await lab.saveHost(host, { dockerd: await startDockerd(lab.plan, host, { init, docker }) });
+  }
+  const { dockerd } = lab.processesOf(host);
+  if (dockerd) await waitForDockerd(host, { init, dockerd });
 }
 
 /** True once the host has been part of a cluster: then `up` alone brings it back. */

@@ -15,7 +15,7 @@ const DOCKER_FLAGS: Readonly<Record<DockerSetup, readonly string[]>> = {
   stock: [],
 };
 
-/** Starts the host's Docker daemon; resolves when it answers. */
+/** Starts the host's Docker daemon; it takes a moment until it answers (waitForDockerd). */
 export async function startDockerd(
   plan: LabPlan,
   host: HostPlan,
@@ -38,16 +38,27 @@ export async function startDockerd(
     ],
     logFile: `${host.dir}/dockerd.log`,
   };
-  const dockerd = await childOf(await launch(start), start);
+  return childOf(await launch(start), start);
+}
+
+/** Waits until a Docker daemon that was started answers. */
+export async function waitForDockerd(
+  host: HostPlan,
+  { init, dockerd }: { readonly init: ProcessId; readonly dockerd: ProcessId },
+): Promise<void> {
   const { default: Docker } = await import('dockerode');
   const client = new Docker({ socketPath: pathInHost(init, '/run/docker.sock') });
-  await waitFor({ ...start, process: dockerd }, () =>
+  const waiting = {
+    what: `dockerd of ${host.name}`,
+    logFile: `${host.dir}/dockerd.log`,
+    process: dockerd,
+  };
+  await waitFor(waiting, () =>
     client.ping().then(
       () => true,
       () => false,
     ),
   );
-  return dockerd;
 }
 
 /** Starts Skein with the given arguments (`up ...` or `join ...`); does not wait for readiness. */

@@ -12,6 +12,7 @@ import {
   withLabLock,
   writeState,
 } from './state.ts';
+import { findHostProcesses } from './strays.ts';
 
 /** Where progress is told, one line a step. */
 export type Report = (line: string) => void;
@@ -52,6 +53,18 @@ export class LabSession {
   saveHost(host: HostPlan, processes: HostProcesses): Promise<void> {
     const merged = { ...this.processesOf(host), ...processes };
     return this.save({ hosts: { ...this.#state.hosts, [host.name]: merged } });
+  }
+
+  /** Looks at a host and corrects the books: a command that was killed may have started what they do not name. */
+  async look(host: HostPlan): Promise<void> {
+    const known = this.processesOf(host);
+    const found = await findHostProcesses(host.netns);
+    const missed: { -readonly [role in keyof HostProcesses]: ProcessId } = {};
+    for (const role of ['init', 'dockerd', 'skein'] as const) {
+      const id = found[role];
+      if (id && !(await isAlive(known[role]))) missed[role] = id;
+    }
+    if (Object.keys(missed).length > 0) await this.saveHost(host, missed);
   }
 
   /** The init process of a living host; throws config-invalid with the remedy when the host is down. */
