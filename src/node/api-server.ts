@@ -7,7 +7,7 @@ import { createServiceAccountTokens } from '../api/auth/service-account-tokens.t
 import type { HealthCheck } from '../api/http/health.ts';
 import { type ApiServer, createApiServer } from '../api/http/server.ts';
 import type { StreamsFor } from '../api/streams/endpoints.ts';
-import type { ApiVerbs } from '../api/types.ts';
+import type { ApiVerbs, TokenIssuer } from '../api/types.ts';
 import { createVerbs } from '../api/verbs/index.ts';
 import { createLocalClient, type LocalClient } from '../client/local-client.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -33,6 +33,8 @@ export type NodeApi = {
   readonly server: ApiServer;
   /** Acts as the cluster's own controllers. */
   readonly client: LocalClient;
+  /** Signs service account tokens with the cluster's key. */
+  readonly tokens: TokenIssuer;
   /** Gives new connections a fresh serving certificate. */
   renewCertificate(): Promise<void>;
 };
@@ -86,5 +88,11 @@ export async function startApi(
     { verbs, kinds: allKinds, store, clock, logger: log, random },
     { user: 'system:skein', groups: ['system:skein', 'system:authenticated'] },
   );
-  return { verbs, server, client, renewCertificate: async () => server.renew(await issueTls()) };
+  return {
+    verbs,
+    server,
+    client,
+    tokens,
+    renewCertificate: async () => server.renew(await issueTls()),
+  };
 }

@@ -5,12 +5,14 @@ import type { PodNetwork } from '../../agents/node/pods/ports.ts';
 import { createDockerRuntime } from '../../agents/node/pods/runtime/docker-runtime.ts';
 import type { ActorSystem } from '../actors/types.ts';
 import { gitVersion } from '../api/discovery/version.ts';
+import type { TokenIssuer } from '../api/types.ts';
 import { VERSION } from '../cli/version.ts';
 import type { Client } from '../client/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
 import type { DataPaths } from './data-dir.ts';
+import { podTokens } from './pod-tokens.ts';
 import type { NodeConfig } from './settings.ts';
 import type { StopList } from './stop-list.ts';
 
@@ -22,6 +24,7 @@ export type NodePodsComponents = {
   readonly random: Random;
   readonly log: Logger;
   readonly paths: DataPaths;
+  readonly tokens: TokenIssuer;
   readonly stops: StopList;
 };
 
@@ -30,7 +33,8 @@ export async function startNodePods(
   components: NodePodsComponents,
   config: NodeConfig,
 ): Promise<PodsAgent> {
-  const { actors, network, clock, random, log, paths, stops } = components;
+  const { actors, network, clock, random, paths, stops, tokens } = components;
+  const podsLog = components.log.child({ agent: 'pods' });
   const client = components.client.as(`system:node:${config.nodeName}`, [
     'system:nodes',
     'system:authenticated',
@@ -41,12 +45,9 @@ export async function startNodePods(
       actors,
       runtime: createDockerRuntime({ socketPath: config.dockerSocket, clock, random }),
       network,
-      tokens: {
-        create: ({ namespace, serviceAccount, ...request }) =>
-          client.requestToken({ namespace, name: serviceAccount }, request),
-      },
+      tokens: podTokens({ client, issuer: tokens, log: podsLog }),
       clock,
-      log: log.child({ agent: 'pods' }),
+      log: podsLog,
     },
     {
       nodeName: config.nodeName,

@@ -85,7 +85,7 @@ export async function startServices(context: ServiceContext): Promise<void> {
   await network.start();
   signal.throwIfAborted();
   const podsAgent = await startNodePods(
-    { ...shared, client: api.client, actors, network: network.pods, paths, stops },
+    { ...shared, ...api, actors, network: network.pods, paths, stops },
     config,
   );
   pods = podsAgent;
