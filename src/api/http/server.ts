@@ -11,6 +11,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
 import type { Registry } from '../../lib/metrics.ts';
 import { entropyRandom, type Random } from '../../lib/random.ts';
+import { setTcpUserTimeout } from '../../lib/tcp-user-timeout.ts';
 import type { ResourceKind } from '../../resources/types.ts';
 import type { StoreReader } from '../../store/types.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
@@ -87,6 +88,8 @@ const CONNECTIONS_CHECK_MS = 5_000;
 /** Longer than Go's 90 s, so that the client closes first and never sends into a closing connection. */
 const KEEP_ALIVE_MS = 180_000;
 const TCP_KEEP_ALIVE_MS = 15_000;
+/** Longest silence of a client that has data to acknowledge; keep-alive gives an idle one up in the same time. */
+const UNACKNOWLEDGED_MS = 25_000;
 const UPGRADES = /^(websocket|spdy\/3\.1)$/i;
 const GRACE_MS = 2_000;
 /** How long a client may take to hear why it is refused. */
@@ -119,6 +122,7 @@ export function createApiServer(
     shouldUpgradeCallback: (request) => UPGRADES.test(request.headers.upgrade ?? ''),
   });
   server.maxConnections = connectionsMax;
+  server.on('connection', (socket: Socket) => setTcpUserTimeout(socket, UNACKNOWLEDGED_MS));
   const sockets = new Set<Duplex>();
   server.on('secureConnection', (socket) => {
     sockets.add(socket);
