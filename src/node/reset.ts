@@ -1,6 +1,6 @@
 /** Makes a machine forget that it was a node: `skein reset`. */
 
-import { rm, stat } from 'node:fs/promises';
+import { readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { runCommand } from '../lib/command.ts';
 import { SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -30,7 +30,17 @@ export async function resetNode(config: NodeConfig, log: Logger): Promise<void> 
   // Volumes of pods lie below; deepest first.
   for (const point of await readMounts(paths.root)) await runCommand('umount', ['-l', point]);
   await lock.release();
-  await rm(paths.root, { recursive: true, force: true });
+  await removeDirectory(paths.root);
+}
+
+/** A disk of its own may be mounted there: then the directory stays, empty. */
+async function removeDirectory(path: string): Promise<void> {
+  for (const entry of await readdir(path)) {
+    await rm(`${path}/${entry}`, { recursive: true, force: true });
+  }
+  await rmdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EBUSY') throw error;
+  });
 }
 
 const holdsIdentity = (path: string): Promise<boolean> =>

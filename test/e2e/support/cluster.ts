@@ -3,7 +3,7 @@
  * the file fails or is told to stop.
  */
 
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import type { Test } from 'tap';
@@ -242,6 +242,40 @@ export class TestCluster {
 
   heal(): Promise<void> {
     return lab.labHeal(this.name);
+  }
+
+  /** Starts a program on a host, its output in pipes; ends with the host at the latest. */
+  async spawnOnHost(host: string, command: readonly string[]): Promise<ChildProcess> {
+    const state = await readState(this.name);
+    const init = state?.hosts[host]?.init;
+    if (!init) throw new Error(`host ${host} is down`);
+    const enter = ['-t', String(init.pid), '--net', '--mount', '--pid', '--uts', '--'];
+    return spawn('nsenter', [...enter, ...command], { stdio: ['ignore', 'pipe', 'pipe'] });
+  }
+
+  /** Runs a program on a host and answers how it went. */
+  async tryOnHost(
+    host: string,
+    command: readonly string[],
+    deadlineMs = DEADLINE_MS,
+  ): Promise<Output> {
+    const child = await this.spawnOnHost(host, command);
+    const timer = setTimeout(() => child.kill('SIGKILL'), deadlineMs);
+    let stdout = '';
+    let stderr = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString('utf8');
+    });
+    child.stderr?.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString('utf8');
+    });
+    return new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code) => {
+        clearTimeout(timer);
+        resolve({ code: code ?? 137, stdout, stderr });
+      });
+    });
   }
 
   /** Runs a program on a host and resolves with its output. */
