@@ -16,7 +16,7 @@ import type {
   SnapshotMeta,
   Term,
 } from '../../raft/types.ts';
-import type { Clock } from '../lib/clock.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
 import { invariant } from '../lib/invariant.ts';
 import { Applier, type ApplierOptions } from './applier.ts';
 import type { Storage } from './storage.ts';
@@ -42,6 +42,9 @@ export type EngineEvents = {
   onFatal(error: unknown): void;
 };
 
+/** Silence after which a commit index that is only known is worth a sync of its own. */
+const QUIET_MS = 200;
+
 /** Batches taken from the core whose entries are on their way to the disk. */
 type Outstanding = { readonly ready: Ready; readonly sinceMs: number; durable: boolean };
 
@@ -54,8 +57,9 @@ export class Engine {
   readonly #events: EngineEvents;
   readonly #applier: Applier;
   readonly #outstanding: Outstanding[] = [];
-  /** A commit index alone is not worth a sync: it is written with the next batch that is. */
+  /** A commit index alone is not worth a sync: it is written with the next batch that is, or when nothing else comes. */
   #deferredHardState: HardState | undefined;
+  #quiet: Timer | undefined;
   #scheduled = false;
   #installing = false;
   #ended = false;
@@ -132,6 +136,7 @@ export class Engine {
     if (this.#ended) return;
     this.#ended = true;
     const hardState = this.#deferredHardState;
+    this.#forgetDeferred();
     if (hardState !== undefined) await this.#storage.append({ entries: [], hardState });
   }
 
@@ -168,10 +173,11 @@ export class Engine {
     this.#outstanding.push(outstanding);
     if (!write) {
       this.#deferredHardState = hardState;
+      this.#noteCommitWhenQuiet();
       this.#acknowledge();
       return;
     }
-    this.#deferredHardState = undefined;
+    this.#forgetDeferred();
     this.#storage.append({ entries, hardState }).then(
       () => {
         outstanding.durable = true;
@@ -179,6 +185,28 @@ export class Engine {
       },
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  /**
+   * A member that starts while it is cut off applies what it knows to be committed, and nothing more. Without this it would
+   * come back without the last write before it died, for as long as the group was idle.
+   */
+  #noteCommitWhenQuiet(): void {
+    if (this.#deferredHardState === undefined || this.#quiet !== undefined) return;
+    this.#quiet = this.#clock.after(QUIET_MS, () => {
+      this.#quiet = undefined;
+      const hardState = this.#deferredHardState;
+      // While a snapshot is taken over, its own write carries it.
+      if (hardState === undefined || this.#ended || this.#installing) return;
+      this.#deferredHardState = undefined;
+      this.#storage.append({ entries: [], hardState }).catch((error: unknown) => this.#fail(error));
+    });
+  }
+
+  #forgetDeferred(): void {
+    this.#deferredHardState = undefined;
+    this.#quiet?.cancel();
+    this.#quiet = undefined;
   }
 
   /** In order: a batch that needed no write waits for those before it. */
@@ -210,7 +238,7 @@ export class Engine {
       await reader.release();
     }
     const { entries, hardState = this.#deferredHardState } = ready;
-    this.#deferredHardState = undefined;
+    this.#forgetDeferred();
     await this.#storage.append({ reset: meta, entries, hardState });
     if (this.#ended) return;
     this.#outstanding.push({ ready, sinceMs: this.#clock.monotonicMs(), durable: true });
