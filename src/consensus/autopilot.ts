@@ -6,12 +6,7 @@
 import type { ConfChangeStep, NodeId, RaftStatus } from '../../raft/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
-import {
-  decideMembership,
-  type MembershipOptions,
-  type MembershipView,
-  removalFault,
-} from './membership.ts';
+import { decideMembership, type MembershipOptions, type MembershipView } from './membership.ts';
 
 type Watched = { healthySinceMs: number | undefined; heardMs: number };
 
@@ -55,11 +50,6 @@ export class Autopilot {
     const steps = decideMembership(this.#view(status), this.#options);
     if (steps.length > 0) this.#logger.info({ steps }, 'changing who votes');
     return steps;
-  }
-
-  /** Why `node` must not be removed now. */
-  removalFault(status: RaftStatus, node: NodeId): string | undefined {
-    return removalFault(this.#view(status), node);
   }
 
   #view(status: RaftStatus): MembershipView {

@@ -227,7 +227,6 @@ class Member implements Consensus {
       clock,
       engine: this.#engine,
       leadership: this.#leadership,
-      autopilot: this.#autopilot,
       status: () => raft.status(),
     });
     this.#ticker = new Ticker(

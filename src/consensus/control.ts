@@ -8,16 +8,16 @@ import { sleep } from '../lib/async.ts';
 import type { Clock } from '../lib/clock.ts';
 import { hasCode, messageOf, SkeinError } from '../lib/errors.ts';
 import type { Mesh } from '../mesh/types.ts';
-import type { Autopilot } from './autopilot.ts';
 import type { Engine } from './engine.ts';
 import type { Leadership } from './leadership.ts';
+import { removalFault } from './membership.ts';
 
 /** The request method under which the leader takes orders. */
 export const CONTROL_METHOD = 'consensus.control';
 
 export type ControlOrder = {
-  readonly order: 'add' | 'remove' | 'transfer';
-  /** Whom it concerns; a transfer without a node goes to the most up-to-date voter. */
+  readonly order: 'add' | 'remove' | 'transfer' | 'ping';
+  /** Whom it concerns; nobody for a ping, which asks for nothing but the answer; a transfer without a node goes to the most up-to-date voter. */
   readonly node: NodeId | undefined;
 };
 
@@ -32,13 +32,13 @@ export type ControlComponents = {
   readonly clock: Clock;
   readonly engine: Engine;
   readonly leadership: Leadership;
-  readonly autopilot: Autopilot;
   readonly status: () => RaftStatus;
 };
 
 const DEADLINE_MS = 15_000;
 const ATTEMPT_MS = 5_000;
 const PAUSE_MS = 50;
+const PING_MS = 1_000;
 
 type AppliedWaiter = { readonly index: LogIndex; readonly term: Term; done(ok: boolean): void };
 
@@ -72,6 +72,7 @@ export class Control {
   /** The leader's side: an order from the network. */
   async serve(body: unknown): Promise<ControlAnswer> {
     const { order, node } = (body ?? {}) as Partial<Record<string, unknown>>;
+    if (order === 'ping') return { kind: 'done' };
     const known = order === 'add' || order === 'remove' || order === 'transfer';
     const named = typeof node === 'string' && node !== '';
     if (!known || !(named || (order === 'transfer' && (node === undefined || node === null)))) {
@@ -140,7 +141,8 @@ export class Control {
   async #remove(status: RaftStatus, node: NodeId): Promise<ControlAnswer> {
     const { voters, learners, learnersNext } = status.confState;
     if (![...voters, ...learners, ...learnersNext].includes(node)) return { kind: 'done' };
-    const fault = this.#components.autopilot.removalFault(status, node);
+    const rest = voters.filter((voter) => voter !== node && voter !== status.id);
+    const fault = removalFault(status, node, await this.#answering(rest));
     if (fault !== undefined) {
       return { kind: 'refused', reason: `${node} cannot be removed: ${fault}` };
     }
@@ -150,6 +152,21 @@ export class Control {
       return { kind: 'again', reason: 'leadership is being handed over' };
     }
     return this.#change('remove', node);
+  }
+
+  /** Who of `nodes` answers this very moment: what the last heartbeats said may be seconds old, and a removal cannot be taken back. */
+  async #answering(nodes: readonly NodeId[]): Promise<ReadonlySet<NodeId>> {
+    const { mesh } = this.#components;
+    const options = { deadlineMs: PING_MS, signal: this.#ending.signal };
+    const answers = await Promise.all(
+      nodes.map((node) =>
+        mesh.request(node, CONTROL_METHOD, { order: 'ping' }, options).then(
+          () => [node],
+          () => [],
+        ),
+      ),
+    );
+    return new Set(answers.flat());
   }
 
   async #change(kind: 'add-learner' | 'remove', node: NodeId): Promise<ControlAnswer> {

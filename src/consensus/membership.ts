@@ -81,14 +81,16 @@ export function decideMembership(
   return [];
 }
 
-/** Why `node` must not be removed now, or undefined if it may be. */
-export function removalFault(view: MembershipView, node: NodeId): string | undefined {
-  const { confState, others, self } = view;
+/** Why `node` must not be removed now, or undefined if it may be. `answering`: who answers at this moment, beside ourselves. */
+export function removalFault(
+  { id: self, confState }: { readonly id: NodeId; readonly confState: ConfState },
+  node: NodeId,
+  answering: ReadonlySet<NodeId>,
+): string | undefined {
   if (!confState.voters.includes(node)) return undefined;
   const rest = confState.voters.filter((voter) => voter !== node);
   if (rest.length === 0) return 'it is the only voter';
-  const silent = new Set(others.filter((one) => !isPresent(one)).map(({ node }) => node));
-  const reachable = rest.filter((voter) => voter === self || !silent.has(voter));
+  const reachable = rest.filter((voter) => voter === self || answering.has(voter));
   const majority = Math.floor(rest.length / 2) + 1;
   if (reachable.length >= majority) return undefined;
   return `only ${reachable.length} of the remaining ${rest.length} voters can be reached, and ${majority} are needed`;

@@ -86,11 +86,18 @@ t.test('membership: nothing is begun while a change is under way', async (t) => 
   );
 });
 
-t.test('membership: a removal must leave a majority that can be reached', async (t) => {
-  t.equal(removalFault(view('abc'), 'c'), undefined);
-  t.match(removalFault(view('abc', '', { b: 'silent' }), 'c'), /only 1 of the remaining 2/);
-  t.equal(removalFault(view('abc', '', { b: 'silent' }), 'b'), undefined, 'the silent one may go');
-  t.equal(removalFault(view('abcde', '', { b: 'silent' }), 'c'), undefined);
-  t.match(removalFault(view('a', 'b'), 'a'), /only voter/);
-  t.equal(removalFault(view('a', 'b'), 'b'), undefined, 'a learner may always go');
+t.test('membership: a removal must leave a majority that answers', async (t) => {
+  const fault = (voters: string, learners: string, node: string, answering: string) =>
+    removalFault(
+      { id: 'a', confState: view(voters, learners).confState },
+      node,
+      new Set(answering),
+    );
+  t.equal(fault('abc', '', 'c', 'b'), undefined);
+  t.match(fault('abc', '', 'c', ''), /only 1 of the remaining 2/);
+  t.equal(fault('abc', '', 'b', 'c'), undefined, 'the silent one may go');
+  t.equal(fault('abcde', '', 'c', 'de'), undefined);
+  t.match(fault('abcde', '', 'c', 'b'), /only 2 of the remaining 4 .* and 3 are needed/);
+  t.match(fault('a', 'b', 'a', 'b'), /only voter/);
+  t.equal(fault('a', 'b', 'b', ''), undefined, 'a learner may always go');
 });
