@@ -155,18 +155,21 @@ t.test('cli: every command has a help that names its flags', async (t) => {
 });
 
 t.test('cli: a wrong command or flag is told, with where the help is', async (t) => {
-  const wrong = [
-    ['upp'],
-    ['up', '--nope'],
-    ['join'],
-    ['lab', 'delay', 'a', 'b', 'slow'],
-    ['reset'],
-  ];
+  const wrong = [['upp'], ['up', '--nope'], ['lab', 'delay', 'a', 'b', 'slow'], ['reset']];
   for (const args of wrong) {
     const { code, err } = await skein(args);
     t.equal(code, 1, args.join(' '));
     t.match(err, /^error: [\s\S]*\(run with --help for the options\)/, args.join(' '));
   }
+});
+
+t.test('cli: join without a token says where one comes from', async (t) => {
+  const none = await skein(['join']);
+  t.equal(none.code, 1);
+  t.match(none.err, /^skein: no join token: .*SKEIN_TOKEN.*skein token create/);
+  // With one, the next thing looked at is the configuration: nothing starts.
+  const given = await skein(['join', '--api-port', 'http'], { SKEIN_TOKEN: 'skein1.nonsense' });
+  t.match(given.err, /^skein: --api-port: /, 'the variable is read');
 });
 
 t.test('cli: a bad setting ends the start with its name', async (t) => {
