@@ -51,7 +51,9 @@ export async function removeNode(components: RemovalComponents, name: string): P
   await store.readBarrier();
   const member = memberOfNode(store, name);
   if (!member && !(await hasNodeObject(components, name))) {
-    const known = readMembers(store).map(({ node }) => node);
+    const known = readMembers(store)
+      .map(({ node }) => node)
+      .sort();
     throw new SkeinError(
       'config-invalid',
       `there is no node "${name}"; nodes are ${known.join(', ')}`,
