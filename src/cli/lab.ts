@@ -158,9 +158,11 @@ function addAccessCommands(lab: Command): void {
   sub(
     lab,
     'kubeconfig',
-    'print a kubeconfig with a context per host, and write it to a file',
+    'print a kubeconfig with a context per host; also written to a file, whose path is told',
   ).action(async ({ name }: Named) => {
-    process.stdout.write(await (await load()).labKubeconfig(name));
+    const { text, path } = await (await load()).labKubeconfig(name);
+    process.stdout.write(text);
+    sayProgress(`written to ${path}`); // Not to standard output: that may go to a file.
   });
   sub(
     lab,

@@ -17,9 +17,11 @@ export type Kubeconfig = {
   readonly [key: string]: unknown;
 };
 
-/** The kubeconfig's text; also written to the lab's directory. */
-export async function labKubeconfig(name: string): Promise<string> {
-  return onLab(name, async (lab) => (await writeKubeconfig(lab)).text);
+/** The kubeconfig's text, and the file in the lab's directory that it was written to. */
+export async function labKubeconfig(
+  name: string,
+): Promise<{ readonly path: string; readonly text: string }> {
+  return onLab(name, writeKubeconfig);
 }
 
 /** Asks the first host that answers for an administrator's kubeconfig and writes it for all hosts. */
