@@ -13,6 +13,7 @@ import type { NodeStatusReport } from '../../../src/cli/status-types.ts';
 import * as lab from '../../../src/lab/index.ts';
 import { planOf, readState } from '../../../src/lab/state.ts';
 import { runCommand } from '../../../src/lib/command.ts';
+import { claimLab } from './claim.ts';
 
 export type ClusterOptions = {
   /** Names the lab; 12 characters at most, one per test file. */
@@ -23,6 +24,8 @@ export type ClusterOptions = {
   readonly flags?: readonly string[];
   /** Put the test images on every host. Default true; tests without pods save the time. */
   readonly images?: boolean;
+  /** How Docker is set up on the hosts. Default bare. */
+  readonly docker?: lab.DockerSetup;
 };
 
 export type Output = { readonly code: number; readonly stdout: string; readonly stderr: string };
@@ -50,16 +53,17 @@ export class TestCluster {
 
   /** Brings a fresh lab up with the test images on every host; it goes down with `t`. */
   static async start(t: Test, options: ClusterOptions): Promise<TestCluster> {
-    const { name, nodes = 3, flags = [], images = true } = options;
+    const { name, nodes = 3, flags = [], images = true, docker = 'bare' } = options;
+    // The runner's deadline is the only one: tap's default of 30 s suits no lab.
+    t.setTimeout(0);
+    await claimLab(name);
     const end = () => lab.labDown(name, quiet);
     await end();
     t.teardown(end);
-    // The runner's deadline is the only one: tap's default of 30 s suits no lab.
-    t.setTimeout(0);
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGALRM'] as const) {
       process.once(signal, () => void end().finally(() => process.exit(1)));
     }
-    const kubeconfig = await lab.labUp({ name, nodes, flags, report: quiet });
+    const kubeconfig = await lab.labUp({ name, nodes, flags, docker, report: quiet });
     const cluster = new TestCluster(name, kubeconfig);
     await cluster.locate();
     if (!images) return cluster;
@@ -223,8 +227,15 @@ export class TestCluster {
     return lab.labStop(this.name, host);
   }
 
-  startHost(host: string): Promise<void> {
-    return lab.labStart({ name: this.name, host });
+  /** @param flags further ones for this start of `skein up`. */
+  startHost(host: string, flags: readonly string[] = []): Promise<void> {
+    return lab.labStart({ name: this.name, host, flags });
+  }
+
+  /** Gives a host another address, and learns it. Its Skein process must be started anew. */
+  async readdress(host: string, address: string): Promise<void> {
+    await lab.labReaddress(this.name, host, address);
+    await this.locate();
   }
 
   cut(a: string, b: string): Promise<void> {
