@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
+import { claimLab } from './support/claim.ts';
 import { waitFor } from './support/cluster.ts';
 import { tracesOf } from './support/traces.ts';
 
@@ -99,6 +100,7 @@ async function nothingLeft(t: Test, name: string, index?: number): Promise<void>
 }
 
 t.setTimeout(0);
+for (const name of LABS) await claimLab(name);
 const downAll = async () => {
   for (const name of LABS) await lab(name, 'down');
 };

@@ -16,6 +16,7 @@ export type ChaosOptions = {
 type Fault =
   | 'kill-leader'
   | 'kill'
+  | 'power-cut'
   | 'stop'
   | 'pause-leader'
   | 'cut'
@@ -26,6 +27,7 @@ const FAULTS: readonly Fault[] = [
   'kill-leader',
   'kill-leader',
   'kill',
+  'power-cut',
   'stop',
   'pause-leader',
   'cut',
@@ -61,6 +63,10 @@ async function doFault(options: ChaosOptions, fault: Fault, signal: AbortSignal)
     case 'kill':
     case 'kill-leader':
       process.kill(await cluster.pid(host), 'SIGKILL');
+      await pause(lastMs, signal);
+      return cluster.startHost(host);
+    case 'power-cut':
+      await cluster.kill(host, true);
       await pause(lastMs, signal);
       return cluster.startHost(host);
     case 'stop':
