@@ -6,7 +6,7 @@
 
 import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { messageOf, SkeinError } from '../lib/errors.ts';
+import { hasCode, messageOf, SkeinError } from '../lib/errors.ts';
 import { type FileLock, lockFile } from '../lib/file-lock.ts';
 
 /** Certificate and key of the cluster's authority, and the key that signs service-account tokens (PEM). */
@@ -80,7 +80,7 @@ export function dataPaths(root: string): DataPaths {
 export async function takeDataDir(root: string): Promise<FileLock> {
   let outcome: Awaited<ReturnType<typeof lockFile>>;
   try {
-    await mkdir(root, { recursive: true, mode: 0o700 });
+    await makeDirectory(root);
     await chmod(root, 0o700);
     // Writes the process id: a full or read-only disk shows here and not halfway through the start.
     outcome = await lockFile(`${root}/lock`);
@@ -95,6 +95,17 @@ export async function takeDataDir(root: string): Promise<FileLock> {
   );
 }
 
+async function makeDirectory(path: string): Promise<void> {
+  const mode = 0o700;
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    // What a read-only file system looks like to the recursive form; the plain one says it.
+    await mkdir(path, { mode });
+  }
+}
+
 const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full; free some space',
   EDQUOT: 'the disk quota is used up',
@@ -103,17 +114,26 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EPERM: 'permission is denied; run as root',
   ENOTDIR: 'a part of the path is a file',
   EEXIST: 'it is a file',
+  ENOENT: 'it cannot be made there',
 };
 
 /** What is wrong with a directory that cannot be written, in words; as it came if the cause is another. */
 export function unusable(root: string, cause: unknown): unknown {
-  const remedy = REMEDIES[(cause as NodeJS.ErrnoException).code ?? ''];
+  const remedy = REMEDIES[systemCode(cause)];
   if (remedy === undefined) return cause;
   return new SkeinError(
     'disk-failed',
     `${root} cannot be written: ${remedy}, or choose another --data-dir (${messageOf(cause)})`,
     { cause },
   );
+}
+
+/** The system's code at the bottom of a failure of the disk, or ''. Other failures have codes of the system too, and other remedies. */
+function systemCode(failure: unknown): string {
+  if (!(failure instanceof Error)) return '';
+  const { code, syscall } = failure as NodeJS.ErrnoException;
+  if (code !== undefined && syscall !== undefined) return code;
+  return hasCode(failure, 'disk-failed') ? systemCode(failure.cause) : '';
 }
 
 /** Replaces a file durably, readable by root alone. */

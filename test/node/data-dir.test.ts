@@ -1,5 +1,6 @@
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import t from 'tap';
+import { SkeinError } from '../../src/lib/errors.ts';
 import {
   type ClusterFile,
   dataPaths,
@@ -63,8 +64,10 @@ t.test('data-dir: a directory that cannot be written is told with the remedy', a
     ['EROFS', /read-only/],
     ['EACCES', /run as root/],
   ] as const) {
-    const cause = Object.assign(new Error(`${code}: write`), { code });
+    const cause = Object.assign(new Error(`${code}: write`), { code, syscall: 'write' });
     t.match(unusable('/data', cause), { code: 'disk-failed', message: words }, code);
+    const wrapped = new SkeinError('disk-failed', 'writing the log failed', { cause });
+    t.match(unusable('/data', wrapped), { code: 'disk-failed', message: words }, 'deep down');
   }
   const other = new Error('something else');
   t.equal(unusable('/data', other), other, 'any other failure stays as it is');
