@@ -4,6 +4,7 @@
  * for byte; and again after all processes were killed at the same moment.
  */
 
+import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { seededRandom } from '../../src/lib/random.ts';
 import { ApiClient, statusOf } from './support/api-client.ts';
@@ -17,6 +18,12 @@ const CHAOS_MS = 40_000;
 /** SKEIN_SEED repeats the choices of a run; the timing stays its own. */
 const seed = Number(process.env['SKEIN_SEED'] ?? Date.now() % 1_000_000);
 const NAMESPACE = 'books';
+const DEFAULT_MAPS = '/api/v1/namespaces/default/configmaps';
+/** Room for the log as it is, and less than one more of its segments of 16 MiB. */
+const SMALL_DISK_MB = 200;
+/** Together more than two segments: one may have been made in advance. */
+const LARGE_WRITES = 48;
+const LARGE_BYTES = 900_000;
 /** Kinds whose whole content must be the same on every host. */
 const COLLECTIONS = [
   `/api/v1/namespaces/${NAMESPACE}/configmaps`,
@@ -144,6 +151,46 @@ t.test('durability: SIGKILL of all processes at once loses nothing', async (t) =
     'revisions do not go back',
   );
 });
+
+t.test(
+  'durability: a node whose disk is full ends, the others go on, and it comes back',
+  async (t) => {
+    const leader = await cluster.leader();
+    const host = hosts.find((one) => one !== leader) ?? '';
+    const others = hosts.filter((one) => one !== host);
+    const log = '/var/lib/skein/consensus';
+    const small = `mount -t tmpfs -o size=${SMALL_DISK_MB}m none /mnt && cp -a ${log}/. /mnt && mount --move /mnt ${log}`;
+    await cluster.stopHost(host);
+    await cluster.onHost(host, ['sh', '-c', small]);
+    await cluster.startHost(host);
+    await cluster.settled();
+    await cluster.onHost(host, ['sh', '-c', `cat /dev/zero > ${log}/filler; true`]);
+    const value = 'x'.repeat(LARGE_BYTES);
+    const names = Array.from({ length: LARGE_WRITES }, (_, at) => `large-${at}`);
+    for (const [at, name] of names.entries()) {
+      const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { value } };
+      const options = { method: 'POST', body };
+      const { code } = await client.call(others[at % others.length] ?? '', DEFAULT_MAPS, options);
+      t.equal(code, 201, `${name} is taken by the others`);
+    }
+    await waitFor('the node to end', async () => (await cluster.status(host)) === undefined);
+    const said = await readFile(`${cluster.directory(host)}/skein.log`, 'utf8');
+    t.match(said, /ENOSPC/, 'it says why');
+    await cluster.onHost(host, ['rm', `${log}/filler`]);
+    await cluster.startHost(host);
+    await audit(t, 'after the disk was full');
+    const { items } = await client.json<List>(host, DEFAULT_MAPS);
+    const there = new Set(items.map(({ metadata }) => metadata.name));
+    t.strictSame(
+      names.filter((name) => !there.has(name)),
+      [],
+      'it has what it missed',
+    );
+    for (const name of names) {
+      await client.json(host, `${DEFAULT_MAPS}/${name}`, { method: 'DELETE' });
+    }
+  },
+);
 
 t.test('durability: what exists cannot be created again, what is gone stays gone', async (t) => {
   const { items } = await client.json<List>(hosts[0] ?? '', ledgers[0]?.path ?? '');
