@@ -5,6 +5,7 @@
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { parseArgs } from 'node:util';
 import { labLoadImage, labStatus, labUp } from '../src/lab/index.ts';
 import { runCommand } from '../src/lib/command.ts';
 import { messageOf } from '../src/lib/errors.ts';
@@ -50,11 +51,6 @@ spec:
     nodePort: ${NODE_PORT}
 `;
 
-function argument(name: string, fallback: string): string {
-  const at = process.argv.indexOf(name);
-  return at < 0 ? fallback : (process.argv[at + 1] ?? fallback);
-}
-
 const say = (line: string): void => console.log(line);
 
 async function loadImages(name: string): Promise<void> {
@@ -68,9 +64,18 @@ async function loadImages(name: string): Promise<void> {
   }
 }
 
-async function up(): Promise<void> {
-  const name = argument('--name', 'lab');
-  const nodes = Number(argument('--nodes', '3'));
+/** The arguments; rejects what is none. */
+function readArguments() {
+  return parseArgs({
+    options: {
+      name: { type: 'string', default: 'lab' },
+      nodes: { type: 'string', default: '3' },
+      help: { type: 'boolean', default: false },
+    },
+  }).values;
+}
+
+async function up(name: string, nodes: number): Promise<void> {
   say(`starting a lab of ${nodes} hosts`);
   const kubeconfig = await labUp({ name, nodes, report: (line) => say(`  ${line}`) });
   say('loading images (there is no registry in a lab)');
@@ -95,12 +100,11 @@ async function up(): Promise<void> {
   ${skein} lab down${lab}`);
 }
 
-if (process.argv.includes('--help')) say(HELP);
-else {
-  try {
-    await up();
-  } catch (error) {
-    console.error(`scripts/up: ${messageOf(error)}`);
-    process.exitCode = 1;
-  }
+try {
+  const { help, name, nodes } = readArguments();
+  if (help) say(HELP);
+  else await up(name, Number(nodes));
+} catch (error) {
+  console.error(`scripts/up: ${messageOf(error)}`);
+  process.exitCode = 1;
 }

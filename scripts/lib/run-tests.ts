@@ -4,7 +4,7 @@
  * quarter of a second. Output is read with tap's parser; failures are shown, successes counted.
  */
 
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { Parser } from 'tap-parser';
@@ -16,6 +16,8 @@ export type TestRunOptions = {
   /** A file that runs longer is killed and counts as failed. Default 120 s. */
   readonly deadlineMs?: number;
   readonly env?: NodeJS.ProcessEnv;
+  /** Where lines for people go. Default: standard output. */
+  readonly print?: (line: string) => void;
 };
 
 export type TestTally = { passed: number; failed: number; skipped: number };
@@ -25,6 +27,8 @@ type FileOutcome = TestTally & { readonly report: string; readonly seconds: numb
 const OUTPUT_KEPT_BYTES = 200_000;
 /** Between SIGTERM, which lets a test clean up, and SIGKILL. */
 const KILL_GRACE_MS = 20_000;
+/** For output that is on its way when a file's process has ended. */
+const OUTPUT_GRACE_MS = 1_000;
 
 /** Test files (`*.test.ts`) below `folder`, sorted. */
 export async function findTests(folder: string): Promise<string[]> {
@@ -51,6 +55,7 @@ export async function runTests(
 ): Promise<TestTally> {
   const tally: TestTally = { passed: 0, failed: 0, skipped: 0 };
   const waiting = [...files];
+  const { print = (line: string) => console.log(line) } = options;
   const worker = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const outcome = await runFile(file, options);
@@ -59,8 +64,8 @@ export async function runTests(
       tally.skipped += outcome.skipped;
       const mark = outcome.failed === 0 ? 'ok  ' : 'FAIL';
       const name = relative(options.root, file);
-      console.log(`  ${mark} ${name} (${outcome.passed} passed, ${outcome.seconds.toFixed(1)} s)`);
-      if (outcome.failed > 0) console.log(outcome.report);
+      print(`  ${mark} ${name} (${outcome.passed} passed, ${outcome.seconds.toFixed(1)} s)`);
+      if (outcome.failed > 0) print(outcome.report);
     }
   };
   await Promise.all(Array.from({ length: options.jobs ?? 2 }, worker));
@@ -86,7 +91,7 @@ async function runFile(file: string, options: TestRunOptions): Promise<FileOutco
     else if (point.ok) tally.passed++;
     else tally.failed++;
   });
-  const parsed = new Promise<void>((resolve) => parser.on('complete', () => resolve()));
+  const parsed = new Promise<boolean>((resolve) => parser.on('complete', ({ ok }) => resolve(ok)));
   child.stdout.on('data', (chunk: Buffer) => {
     keep(chunk);
     parser.write(chunk);
@@ -94,18 +99,30 @@ async function runFile(file: string, options: TestRunOptions): Promise<FileOutco
   child.stderr.on('data', keep);
   const soft = setTimeout(() => child.kill('SIGTERM'), deadlineMs);
   const hard = setTimeout(() => child.kill('SIGKILL'), deadlineMs + KILL_GRACE_MS);
-  const code = await new Promise<number | string>((resolve) =>
-    child.once('close', (status, signal) => resolve(signal ?? status ?? 1)),
-  );
+  const code = await endOf(child);
   clearTimeout(soft);
   clearTimeout(hard);
   parser.end();
-  await parsed;
-  // A file that dies, or that claims nothing, has failed whatever it printed before.
-  if (code !== 0 && tally.failed === 0) tally.failed++;
+  const whole = await parsed;
+  // A file that dies, breaks off or claims nothing has failed whatever it printed before.
+  if ((code !== 0 || !whole) && tally.failed === 0) tally.failed++;
   if (tally.passed + tally.failed + tally.skipped === 0) tally.failed++;
   const seconds = (performance.now() - started) / 1000;
   return { ...tally, seconds, report: `${failuresOf(output)}\n    (exit: ${code})` };
+}
+
+/** The exit code, or the signal, once the output is complete; a program left behind may hold it open and is not waited for. */
+async function endOf(child: ChildProcess): Promise<number | string> {
+  const closed = new Promise((resolve) => child.once('close', resolve));
+  const code = await new Promise<number | string>((resolve) => {
+    child.once('exit', (status, signal) => resolve(signal ?? status ?? 1));
+    child.once('error', (error) => resolve(error.message));
+  });
+  const late = new Promise((resolve) => setTimeout(resolve, OUTPUT_GRACE_MS).unref());
+  await Promise.race([closed, late]);
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+  return code;
 }
 
 /** The part of a TAP text worth showing: failing points with their diagnostics, and what was no TAP. */
