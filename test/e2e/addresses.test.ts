@@ -115,8 +115,8 @@ t.test('addresses: all at once, they find each other where the configuration say
   for (const [index, host] of cluster.hosts.entries()) {
     await cluster.readdress(host, addresses[index] ?? '');
   }
-  // One that everybody knows is enough for a majority.
-  const peers = [`--peers=${addresses[1]}`];
+  // Everybody must find the leader, whoever that will be: all are named.
+  const peers = [`--peers=${addresses.join(',')}`];
   for (const host of cluster.hosts) await cluster.startHost(host, peers);
   await whole();
   await labKubeconfig(cluster.name); // The file of before names the old addresses.
