@@ -27,10 +27,13 @@ export type HostAction =
       readonly others: readonly NodeNetwork[];
       readonly mode: PodNetworkMode;
       readonly linkCidrs: readonly string[];
+      readonly keepUnknown?: boolean;
     }
   | {
       readonly do: 'attach' | 'detach';
       readonly containerId: string;
+      /** Default: one that follows from the container's. */
+      readonly podUid?: string;
       readonly netnsPath: string;
       readonly hostPorts: readonly HostPortRule[];
     }
@@ -60,6 +63,7 @@ async function perform(action: HostAction): Promise<unknown> {
       await enableForwarding();
       return applyNetwork(planNetwork(action.self, action.others, action), {
         nodeAddress: action.self.address,
+        keepUnknown: action.keepUnknown ?? false,
       });
     case 'attach':
     case 'detach': {
@@ -69,7 +73,7 @@ async function perform(action: HostAction): Promise<unknown> {
         ...(hostIP === undefined ? {} : { hostIP }),
       }));
       const target = {
-        podUid: 'u',
+        podUid: action.podUid ?? `uid of ${containerId}`,
         namespace: 'default',
         name: 'p',
         containerId,

@@ -56,3 +56,46 @@ t.test('network: attach and detach may be repeated, and addresses are released',
   await hosts.act('a', { do: 'detach', ...target });
   t.notMatch(await hosts.namespaces.ip('a', 'route show'), new RegExp(address));
 });
+
+t.test(
+  'network: what an incomplete view does not know stays; what moved is followed',
+  async (t) => {
+    const hosts = new TwoHosts();
+    t.teardown(() => hosts.end());
+    await hosts.start('vxlan');
+    const plan = { do: 'network', self: HOSTS.a, mode: 'vxlan', linkCidrs: [] } as const;
+    const forwarding = () => hosts.namespaces.run('a', ['bridge', 'fdb', 'show']);
+    await hosts.act('a', { ...plan, others: [], keepUnknown: true });
+    t.match(await hosts.namespaces.ip('a', 'route show'), /10\.244\.2/, 'the route');
+    t.match(await forwarding(), /10\.78\.0\.2/, 'the way through the tunnel');
+    const moved = { ...HOSTS.b, address: '10.78.0.9' };
+    await hosts.act('a', { ...plan, others: [moved], keepUnknown: true });
+    t.match(await forwarding(), /10\.78\.0\.9/);
+    t.notMatch(await forwarding(), /10\.78\.0\.2/, 'a node is at one address');
+    await hosts.act('a', { ...plan, others: [] });
+    t.notMatch(
+      await hosts.namespaces.ip('a', 'route show'),
+      /10\.244\.2/,
+      'a complete view decides',
+    );
+  },
+);
+
+t.test('network: a pod whose sandbox is made anew has its address again', async (t) => {
+  const hosts = new TwoHosts();
+  t.teardown(() => hosts.end());
+  await hosts.start();
+  const first = await hosts.addPod('a', 'pod1');
+  await hosts.addPod('a', 'pod2');
+  const gone = { containerId: 'container-pod1', netnsPath: '', hostPorts: [] };
+  await hosts.act('a', { do: 'detach', ...gone });
+  await hosts.namespaces.add('pod1-again');
+  const again = await hosts.act('a', {
+    do: 'attach',
+    containerId: 'container-pod1-again',
+    podUid: 'uid of container-pod1',
+    netnsPath: hosts.namespaces.path('pod1-again'),
+    hostPorts: [],
+  });
+  t.strictSame(again, { ips: [first] });
+});
