@@ -121,7 +121,10 @@ t.test('addresses: all at once, they find each other where the configuration say
   await whole();
   await labKubeconfig(cluster.name); // The file of before names the old addresses.
   for (const [index, host] of cluster.hosts.entries()) {
-    t.equal(await internalIp(host, host), addresses[index], host);
+    await waitFor(
+      `the Node ${host} to show its address`,
+      async () => (await internalIp(host, host)) === addresses[index],
+    );
   }
   await served();
   const pods = JSON.parse(await cluster.kubectl(['get', 'pods', '-o', 'json'])) as { items: Pod[] };
