@@ -117,23 +117,29 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ENOENT: 'it cannot be made there',
 };
 
-/** What is wrong with a directory that cannot be written, in words; as it came if the cause is another. */
-export function unusable(root: string, cause: unknown): unknown {
-  const remedy = REMEDIES[systemCode(cause)];
-  if (remedy === undefined) return cause;
+/** What is wrong with a directory that cannot be written, in words; as it came if the failure is another. */
+export function unusable(root: string, failure: unknown): unknown {
+  const cause = fileFailure(failure);
+  const remedy = REMEDIES[cause?.code ?? ''];
+  const elsewhere = cause?.path !== undefined && !`${cause.path}/`.startsWith(`${root}/`);
+  if (cause === undefined || remedy === undefined || elsewhere) return failure;
   return new SkeinError(
     'disk-failed',
-    `${root} cannot be written: ${remedy}, or choose another --data-dir (${messageOf(cause)})`,
-    { cause },
+    `${root} cannot be written: ${remedy}, or choose another --data-dir (${cause.message})`,
+    { cause: failure },
   );
 }
 
-/** The system's code at the bottom of a failure of the disk, or ''. Other failures have codes of the system too, and other remedies. */
-function systemCode(failure: unknown): string {
-  if (!(failure instanceof Error)) return '';
-  const { code, syscall } = failure as NodeJS.ErrnoException;
-  if (code !== undefined && syscall !== undefined) return code;
-  return hasCode(failure, 'disk-failed') ? systemCode(failure.cause) : '';
+/** System calls that fail because of a disk; others have the same codes, and other remedies. */
+const FILE_CALLS =
+  /^(open|write|writev|mkdir|rename|f?sync|fdatasync|ftruncate|f?chmod|unlink|rmdir)$/;
+
+/** The failed call at the bottom of a failure of the disk. */
+function fileFailure(failure: unknown): NodeJS.ErrnoException | undefined {
+  if (!(failure instanceof Error)) return undefined;
+  const { syscall } = failure as NodeJS.ErrnoException;
+  if (syscall !== undefined) return FILE_CALLS.test(syscall) ? failure : undefined;
+  return hasCode(failure, 'disk-failed') ? fileFailure(failure.cause) : undefined;
 }
 
 /** Replaces a file durably, readable by root alone. */

@@ -58,20 +58,26 @@ export async function startNode(config: NodeConfig, options: StartOptions): Prom
   };
   const failed = Promise.withResolvers<Error>();
   const stops = new StopList(log, shared.clock);
-  const onRemoved = (error: SkeinError): void => {
-    log.error({ error }, 'the cluster has removed this node; ending its containers');
-    void stops
-      .run()
-      .then(() => clearRemains(config, log))
-      .finally(() => failed.resolve(error));
+  const removal = new AbortController();
+  const onRemoved = (error: SkeinError) => removal.abort(error);
+  const endAsRemoved = async (): Promise<void> => {
+    log.error({ error: removal.signal.reason }, 'the cluster has removed this node');
+    await stops.run();
+    await clearRemains(config, log);
   };
   try {
-    await start(config, { ...options, shared, stops, onRemoved, onFatal: failed.resolve });
-    signal.throwIfAborted();
+    const either = AbortSignal.any([signal, removal.signal]);
+    const { resolve: onFatal } = failed;
+    await start(config, { ...options, signal: either, shared, stops, onRemoved, onFatal });
+    either.throwIfAborted();
   } catch (error) {
-    await stops.run();
+    if (removal.signal.aborted) await endAsRemoved();
+    else await stops.run();
     throw unusable(config.dataDir, error);
   }
+  removal.signal.addEventListener('abort', () => {
+    void endAsRemoved().finally(() => failed.resolve(removal.signal.reason));
+  });
   const settled = shared.clock.after(SETTLED_MS, () => releaseStartupMemory(log));
   stops.add('start-up memory', async () => settled.cancel());
   log.info({ api: `https://${config.advertiseAddress}:${config.apiPort}` }, 'the node is up');

@@ -15,15 +15,18 @@ export class StopList {
   readonly #clock: Clock;
   #entries: Entry[] = [];
   #running: Promise<void> | undefined;
+  #ended = false;
 
   constructor(log: Logger, clock: Clock) {
     this.#log = log;
     this.#clock = clock;
   }
 
-  /** Adds a part that has been started. One that comes while everything stops is stopped too. */
+  /** Adds a part that has been started. One that comes while everything stops, or afterwards, is stopped too. */
   add(name: string, stop: () => Promise<void>): void {
     this.#entries.unshift({ name, stop });
+    // Too late to be found: everything else has stopped.
+    if (this.#ended) void this.#stopAll();
   }
 
   /** Stops everything; further calls wait for the first one. Never rejects. */
@@ -36,6 +39,7 @@ export class StopList {
     for (let entry = this.#entries.shift(); entry; entry = this.#entries.shift()) {
       await this.#stop(entry);
     }
+    this.#ended = true;
   }
 
   async #stop({ name, stop }: Entry): Promise<void> {

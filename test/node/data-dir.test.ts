@@ -69,8 +69,14 @@ t.test('data-dir: a directory that cannot be written is told with the remedy', a
     const wrapped = new SkeinError('disk-failed', 'writing the log failed', { cause });
     t.match(unusable('/data', wrapped), { code: 'disk-failed', message: words }, 'deep down');
   }
-  const other = new Error('something else');
-  t.equal(unusable('/data', other), other, 'any other failure stays as it is');
+  const others = [
+    new Error('something else'),
+    Object.assign(new Error('connect EACCES'), { code: 'EACCES', syscall: 'connect' }),
+    Object.assign(new Error('open'), { code: 'EACCES', syscall: 'open', path: '/etc/passwd' }),
+    Object.assign(new Error('open'), { code: 'EACCES', syscall: 'open', path: '/database' }),
+    new SkeinError('network-failed', 'no', { cause: { code: 'EROFS', syscall: 'open' } }),
+  ];
+  for (const other of others) t.equal(unusable('/data', other), other, 'another failure');
 });
 
 t.test(

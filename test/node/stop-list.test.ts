@@ -86,3 +86,17 @@ t.test('stop-list: a part that is started while everything stops is stopped too'
   await stops.run();
   t.strictSame(order, ['api', 'late', 'mesh']);
 });
+
+t.test(
+  'stop-list: a part that is started when everything has stopped is stopped at once',
+  async (t) => {
+    const stops = new StopList(silentLogger, new VirtualClock());
+    await stops.run();
+    let stopped = false;
+    stops.add('late', async () => {
+      stopped = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    t.ok(stopped);
+  },
+);
