@@ -12,7 +12,8 @@ const NODE_PORT = 30080;
 /** Limits of the lab setting. */
 const HOST_DEATH_LIMIT_MS = 10_000;
 
-const web = (image: string, replicas: number) => `
+/** `patienceSeconds`: how long pods stay bound to a node that is silent. */
+const web = (image: string, replicas: number, patienceSeconds: number) => `
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
@@ -23,6 +24,8 @@ spec:
     metadata: {labels: {app: web}}
     spec:
       terminationGracePeriodSeconds: 10
+      tolerations:
+      - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: ${patienceSeconds}}
       containers:
       - name: web
         image: ${image}
@@ -54,7 +57,7 @@ const pods = async (host?: string): Promise<readonly Pod[]> => {
 };
 
 t.test('workloads: a roll-out and its undo lose no request', async (t) => {
-  await cluster.apply(web('k8s-demo:latest', 4));
+  await cluster.apply(web('k8s-demo:latest', 4, 60));
   await rolledOut();
   const load = new ConstantRequests(url('node1'));
   await waitFor('requests to be under way', async () => load.count > 50);
