@@ -1,22 +1,10 @@
-/** The `skein` command. Each subcommand loads only what it needs: `skein status` must not pay for a node. */
+/** The `skein` command: runs what the arguments ask for; a failure is one line on standard error. */
 
-import { Command } from 'commander';
 import { messageOf, SkeinError } from '../lib/errors.ts';
-import { addLabCommands } from './lab.ts';
-import { addNodeCommands } from './node-commands.ts';
-import { VERSION } from './version.ts';
-
-const program = new Command('skein')
-  .description('A container control plane without a dedicated master, compatible with Kubernetes.')
-  .version(VERSION)
-  .showHelpAfterError('(run with --help for the options)')
-  .enablePositionalOptions();
-
-addNodeCommands(program);
-addLabCommands(program);
+import { createProgram } from './program.ts';
 
 try {
-  await program.parseAsync();
+  await createProgram().parseAsync();
 } catch (error) {
   const known = error instanceof SkeinError;
   process.stderr.write(`skein: ${known ? messageOf(error) : (error as Error).stack}\n`);

@@ -32,7 +32,8 @@ export type Removed = {
   readonly told: boolean;
 };
 
-const TELL_DEADLINE_MS = 2000;
+/** A busy machine may need a moment; a dead one is not waited for, because its connections are gone. */
+const TELL_DEADLINE_MS = 5000;
 
 /** The error of a node that is no member any more, with the remedy. */
 export function removedError(clusterId: string, root: string): SkeinError {
