@@ -6,7 +6,10 @@ import type { EndpointSlice, Pod } from '../../src/resources/generated/kinds.ts'
 import { TestCluster, waitFor } from './support/cluster.ts';
 import { ConstantRequests } from './support/http.ts';
 
-const cluster = await TestCluster.start(t, { name: 'workloads' });
+const cluster = await TestCluster.start(t, {
+  name: 'workloads',
+  flags: ['--default-toleration-seconds=4'],
+});
 const hosts = await cluster.locate();
 const NODE_PORT = 30080;
 /** Limits of the lab setting. */
