@@ -133,7 +133,7 @@ function addStatusCommands(program: Command): void {
     });
 }
 
-type Removal = { readonly node: string; readonly told: boolean };
+type Removal = { readonly node: string; readonly untold?: string };
 
 function addMemberCommands(program: Command): void {
   local(
@@ -147,9 +147,9 @@ function addMemberCommands(program: Command): void {
       deadlineMs: REMOVE_DEADLINE_MS,
     });
     say(`node ${removal.node} is no member any more`);
-    if (!removal.told) {
-      say('it could not be told: whatever runs there goes on until it is stopped; if the machine');
-      say('is to be used again, run there: skein reset --yes');
+    if (removal.untold !== undefined) {
+      say(`it could not be told (${removal.untold}): whatever runs there goes on until it is`);
+      say('stopped; if the machine is to be used again, run there: skein reset --yes');
     }
   });
 }

@@ -28,8 +28,8 @@ export type RemovalComponents = {
 export type Removed = {
   readonly node: string;
   readonly peer: string | undefined;
-  /** True if the node itself knows: it has ended. Otherwise it runs on, cut off, until somebody stops it. */
-  readonly told: boolean;
+  /** Undefined if the node itself knows: it ends. Otherwise why it could not be told: it runs on, cut off, until somebody stops it. */
+  readonly untold: string | undefined;
 };
 
 /** A busy machine may need a moment; a dead one is not waited for, because its connections are gone. */
@@ -66,14 +66,18 @@ export async function removeNode(components: RemovalComponents, name: string): P
       `${name} is the node of this machine: it cannot see its own removal through; run this command on another node`,
     );
   }
-  const told = member ? await removeMember(components, member) : false;
+  const untold = member ? await removeMember(components, member) : 'it is no member';
   await deleteNodeObject(components, name);
   await deletePods(components, name);
-  log.info({ member: name, peer: member?.peer, told }, 'a node was removed from the cluster');
-  return { node: name, peer: member?.peer, told };
+  log.info({ member: name, peer: member?.peer, untold }, 'a node was removed from the cluster');
+  return { node: name, peer: member?.peer, untold };
 }
 
-async function removeMember(components: RemovalComponents, member: MemberRecord): Promise<boolean> {
+/** Resolves with why the node could not be told, or undefined. */
+async function removeMember(
+  components: RemovalComponents,
+  member: MemberRecord,
+): Promise<string | undefined> {
   const { store, consensus } = components;
   const { node, peer } = member;
   try {
@@ -85,16 +89,19 @@ async function removeMember(components: RemovalComponents, member: MemberRecord)
     throw new SkeinError('config-invalid', text, { cause: error });
   }
   // Before its connections are cut: afterwards nobody can tell it anything.
-  const told = await tell(components, peer);
+  const untold = await tell(components, peer);
   await deleteMember(store, peer);
-  return told;
+  return untold;
 }
 
-async function tell({ mesh, clusterId }: RemovalComponents, peer: string): Promise<boolean> {
+async function tell(
+  { mesh, clusterId }: RemovalComponents,
+  peer: string,
+): Promise<string | undefined> {
   const options = { deadlineMs: TELL_DEADLINE_MS };
   return mesh.request(peer, REMOVED_METHOD, { clusterId }, options).then(
-    () => true,
-    () => false,
+    () => undefined,
+    (error: unknown) => messageOf(error),
   );
 }
 

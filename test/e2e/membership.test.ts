@@ -142,7 +142,7 @@ t.test('membership: a node that was removed behind its back is refused by everyb
   const said = await waitFor('the removal', () =>
     skein('node1', 'remove', 'node4').catch(() => ''),
   );
-  t.match(said, /it could not be told.*goes on until it is stopped/s);
+  t.match(said, /it could not be told.*goes on until it is\s+stopped/s);
   await voters('node1', 3);
   await cluster.heal();
   const { term } = (await cluster.status('node1')) ?? { term: 0 };
