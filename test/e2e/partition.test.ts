@@ -81,6 +81,13 @@ async function leaderless(host: string): Promise<boolean> {
   return status !== undefined && status.leader === undefined;
 }
 
+/** The host answers, and does not follow `leader` any more; whoever has taken its place. */
+async function left(host: string, leader: string): Promise<boolean> {
+  const status = await cluster.status(host);
+  if (status !== undefined && status.leader?.node !== leader) return true;
+  throw new Error(`${host} follows ${status?.leader?.node} in term ${status?.term}`);
+}
+
 /** Collects the values of one ConfigMap as a watch at `host` tells them. */
 async function watchValues(t: Test, host: string, name: string, from: string) {
   const end = new AbortController();
@@ -244,7 +251,7 @@ t.test('partition: a link that comes and goes does not stop the cluster', async 
       await cluster.cut(leader, flapping);
       await writes.until(other, `flap-cut-${flap}`);
       // Every other time the cut lasts until it is noticed.
-      if (flap % 2 === 1) await waitFor('the cut to be noticed', () => leaderless(flapping));
+      if (flap % 2 === 1) await waitFor('the cut to be noticed', () => left(flapping, leader));
       await cluster.heal();
       await writes.until(other, `flap-healed-${flap}`);
     }
