@@ -89,7 +89,7 @@ export class Applier {
         this.#applyPage();
         if (this.#clock.monotonicMs() - startMs < this.#sliceMs) continue;
         if (this.#queue.length === 0) break;
-        setImmediate(() => this.#run());
+        this.#clock.soon(() => this.#run());
         return;
       }
     } catch (error) {

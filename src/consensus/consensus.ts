@@ -60,6 +60,8 @@ export type ConsensusComponents = {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics?: Registry;
+  /** Makes the core. Default: raft's own; a simulation puts an observer around it. */
+  readonly createCore?: typeof createRaftNode;
 };
 
 export type ConsensusOptions = {
@@ -101,12 +103,12 @@ export async function createConsensus(
   components: ConsensusComponents,
   options: ConsensusOptions = {},
 ): Promise<Consensus> {
-  const { storage, stateMachine, mesh, random } = components;
+  const { storage, stateMachine, mesh, random, createCore = createRaftNode } = components;
   const initial = await recoverState(storage, stateMachine, {
     self: mesh.self,
     bootstrap: options.bootstrap ?? false,
   });
-  const raft = createRaftNode(
+  const raft = createCore(
     {
       id: mesh.self,
       electionTicks: options.electionTicks ?? 12,
@@ -201,7 +203,7 @@ class Member implements Consensus {
     );
     const append = (data: readonly Uint8Array[]) => this.#append(data);
     this.#proposals = new Proposals(append, clock, options.proposals);
-    this.#forwarder = new Forwarder(mesh);
+    this.#forwarder = new Forwarder(mesh, clock);
     this.#router = new ProposalRouter({
       self: mesh.self,
       clock,

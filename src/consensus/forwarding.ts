@@ -4,6 +4,7 @@
  */
 
 import type { NodeId } from '../../raft/types.ts';
+import type { Clock } from '../lib/clock.ts';
 import { hasCode, messageOf } from '../lib/errors.ts';
 import type { Mesh } from '../mesh/types.ts';
 import type { LocalOutcome, Proposals } from './proposals.ts';
@@ -28,13 +29,15 @@ type Waiting = {
 /** The asking side. One leader at a time. */
 export class Forwarder {
   readonly #mesh: Mesh;
+  readonly #clock: Clock;
   #leader: NodeId | undefined;
   /** Fires when the leader changes: it is no use to wait for the old one's answers. */
   #reign = new AbortController();
   #waiting: Waiting[] = [];
 
-  constructor(mesh: Mesh) {
+  constructor(mesh: Mesh, clock: Clock) {
     this.#mesh = mesh;
+    this.#clock = clock;
   }
 
   /** Who leads now. Requests under way to anybody else end as unknown. */
@@ -51,7 +54,7 @@ export class Forwarder {
     }
     return new Promise((resolve) => {
       this.#waiting.push({ data, deadlineMs, resolve });
-      if (this.#waiting.length === 1) setImmediate(() => this.#flush());
+      if (this.#waiting.length === 1) this.#clock.soon(() => this.#flush());
     });
   }
 

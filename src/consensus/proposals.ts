@@ -77,7 +77,7 @@ export class Proposals {
       this.#waiting.push({ data, endMs, resolve });
       if (this.#scheduled) return;
       this.#scheduled = true;
-      setImmediate(() => this.#flush());
+      this.#clock.soon(() => this.#flush());
     });
   }
 

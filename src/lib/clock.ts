@@ -12,6 +12,8 @@ export interface Clock {
   monotonicMs(): number;
   /** Calls `action` once after `delayMs` (>= 0) unless cancelled. */
   after(delayMs: number, action: () => void): Timer;
+  /** Calls `action` in a later turn of the event loop, behind what has arrived already. */
+  soon(action: () => void): void;
 }
 
 /** The machine's clock. Timers do not keep the process alive. */
@@ -23,6 +25,7 @@ export const systemClock: Clock = {
     handle.unref();
     return { cancel: () => clearTimeout(handle) };
   },
+  soon: (action) => void setImmediate(action),
 };
 
 type Pending = { readonly dueMs: number; readonly order: number; readonly action: () => void };
@@ -51,6 +54,11 @@ export class VirtualClock implements Clock {
     const entry = { dueMs: this.#elapsedMs + Math.max(0, delayMs), order: this.#created++, action };
     this.#pending.add(entry);
     return { cancel: () => void this.#pending.delete(entry) };
+  }
+
+  /** Turns are the real loop's: they take no virtual time. */
+  soon(action: () => void): void {
+    setImmediate(action);
   }
 
   /** Moves time forward by `deltaMs`, firing every timer that falls due on the way. */

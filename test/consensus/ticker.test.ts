@@ -11,6 +11,7 @@ function pausable(): { clock: Clock; run(ms: number): void; pause(ms: number): v
     nowMs: () => inner.nowMs() + pausedMs,
     monotonicMs: () => inner.monotonicMs() + pausedMs,
     after: (delayMs, action) => inner.after(delayMs, action),
+    soon: (action) => inner.soon(action),
   };
   return {
     clock,
