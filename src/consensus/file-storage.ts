@@ -55,8 +55,8 @@ export function createFileStorage(options: FileStorageOptions): Storage {
   };
 }
 
-/** The log and the snapshot must meet, and hold everything that was known to be committed. */
-function complete(state: StoredState | undefined, directory: string): StoredState {
+/** The log and the snapshot must meet, and hold everything that was known to be committed. Throws data-damaged. */
+export function complete(state: StoredState | undefined, directory: string): StoredState {
   if (state === undefined)
     throw incomplete(directory, 'entries between snapshot and log are missing');
   const last = state.entries.at(-1)?.index ?? state.snapshot?.index ?? 0;

@@ -25,9 +25,14 @@ const packr = new Packr({ useRecords: false });
 type Stored = {
   readonly meta: SnapshotMeta;
   readonly path: string;
+  /** Payload bytes. */
   readonly size: number;
+  /** Of the payload. */
   readonly checksum: number;
 };
+
+/** A snapshot file whose ending is intact. */
+export type SnapshotFile = Stored & { readonly owner: LogIdentity };
 
 /** The snapshots of one member's directory. */
 export class SnapshotFiles {
@@ -48,13 +53,12 @@ export class SnapshotFiles {
     for (const name of names.filter((name) => name.endsWith(TEMPORARY_SUFFIX))) {
       await unlink(join(this.#directory, name));
     }
-    const newest = names
-      .filter((name) => SNAPSHOT_NAME.test(name))
-      .sort()
-      .at(-1);
+    const newest = snapshotNames(names).at(-1);
     if (newest === undefined) return undefined;
-    this.#newest = await this.#inspect(join(this.#directory, newest));
-    return this.#newest.meta;
+    const found = await inspectSnapshot(join(this.#directory, newest));
+    refuseForeign(found, this.#owner);
+    this.#newest = found;
+    return found.meta;
   }
 
   async write(meta: SnapshotMeta): Promise<SnapshotWriter> {
@@ -136,33 +140,58 @@ export class SnapshotFiles {
     footer.set(MAGIC, 12);
     return Buffer.concat([trailer, footer]);
   }
+}
 
-  async #inspect(path: string): Promise<Stored> {
-    const handle = await open(path, 'r');
-    try {
-      const { size: fileBytes } = await handle.stat();
-      const footer = Buffer.alloc(FOOTER_BYTES);
-      await handle.read(footer, 0, FOOTER_BYTES, Math.max(0, fileBytes - FOOTER_BYTES));
-      if (!footer.subarray(12).equals(MAGIC)) throw damaged(path, 'its end is missing');
-      const trailer = Buffer.alloc(Math.min(fileBytes, footer.readUInt32LE(8)));
-      const size = fileBytes - FOOTER_BYTES - trailer.length;
-      await handle.read(trailer, 0, trailer.length, Math.max(0, size));
-      if (crc32c(trailer) !== footer.readUInt32LE(4)) throw damaged(path, 'its trailer is damaged');
-      const [nodeId, clusterId, index, term, confState] = packr.unpack(trailer) as [
-        string,
-        string,
-        number,
-        number,
-        SnapshotMeta['confState'],
-      ];
-      if (nodeId !== this.#owner.nodeId || clusterId !== this.#owner.clusterId) {
-        throw damaged(path, `it belongs to node ${nodeId} of cluster ${clusterId}`);
-      }
-      const meta = { index: asIndex(index), term: asTerm(term), confState };
-      return { meta, path, size, checksum: footer.readUInt32LE(0) };
-    } finally {
-      await handle.close();
-    }
+/** The names that are whole snapshots' in a listing, oldest first. */
+export function snapshotNames(listing: readonly string[]): string[] {
+  return listing.filter((name) => SNAPSHOT_NAME.test(name)).sort();
+}
+
+/** Reads a snapshot file's ending. Rejects with data-damaged; the payload is checked as it is read. */
+export async function inspectSnapshot(path: string): Promise<SnapshotFile> {
+  const handle = await open(path, 'r');
+  try {
+    const { size: fileBytes } = await handle.stat();
+    const footer = Buffer.alloc(FOOTER_BYTES);
+    await handle.read(footer, 0, FOOTER_BYTES, Math.max(0, fileBytes - FOOTER_BYTES));
+    if (!footer.subarray(12).equals(MAGIC)) throw damaged(path, 'its end is missing');
+    const trailer = Buffer.alloc(Math.min(fileBytes, footer.readUInt32LE(8)));
+    const size = fileBytes - FOOTER_BYTES - trailer.length;
+    await handle.read(trailer, 0, trailer.length, Math.max(0, size));
+    if (crc32c(trailer) !== footer.readUInt32LE(4)) throw damaged(path, 'its trailer is damaged');
+    const [nodeId, clusterId, index, term, confState] = packr.unpack(trailer) as [
+      string,
+      string,
+      number,
+      number,
+      SnapshotMeta['confState'],
+    ];
+    const meta = { index: asIndex(index), term: asTerm(term), confState };
+    return {
+      meta,
+      path,
+      size,
+      checksum: footer.readUInt32LE(0),
+      owner: { nodeId, clusterId },
+    };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Throws data-damaged if a snapshot is another node's or another cluster's. */
+export function refuseForeign({ path, owner }: SnapshotFile, expected: LogIdentity): void {
+  if (owner.nodeId === expected.nodeId && owner.clusterId === expected.clusterId) return;
+  throw damaged(path, `it belongs to node ${owner.nodeId} of cluster ${owner.clusterId}`);
+}
+
+/** The payload of a snapshot file, for who only reads. Rejects with data-damaged at its end if its bytes are not those that were written. */
+export async function* readSnapshotFile(file: SnapshotFile): AsyncGenerator<Uint8Array> {
+  const handle = await open(file.path, 'r');
+  try {
+    yield* readVerified(handle, file);
+  } finally {
+    await handle.close();
   }
 }
 

@@ -1,6 +1,8 @@
 /** Reading one segment file: its records, and the judgement on how it ends. */
 
+import { basename } from 'node:path';
 import { SkeinError } from '../lib/errors.ts';
+import { segmentName } from './segment-file.ts';
 import {
   decodeRecord,
   decodeSegmentHeader,
@@ -23,14 +25,23 @@ export type ScannedSegment = {
   readonly nextSequence: number;
 };
 
-/** The error for a log that cannot be trusted, with the way out. */
-export function damagedLog(file: string, offset: number, why: string): SkeinError {
-  return new SkeinError(
-    'data-damaged',
-    `log segment ${file} is damaged at byte ${offset}: ${why}. Entries that were acknowledged may be lost here, so this ` +
-      'member must not vote with it: remove the member from the cluster, delete its data directory and join it anew ' +
-      '(or restore the directory from a copy of this very machine)',
-  );
+/** The error for a log that cannot be trusted: where, why, and the way out. */
+export class LogDamage extends SkeinError {
+  readonly file: string;
+  readonly offset: number;
+  readonly why: string;
+
+  constructor(file: string, offset: number, why: string) {
+    super(
+      'data-damaged',
+      `log segment ${file} is damaged at byte ${offset}: ${why}. Entries that were acknowledged may be lost here, so this ` +
+        'member must not vote with it: remove the member from the cluster, delete its data directory and join it anew ' +
+        '(or restore the directory from a copy of this very machine)',
+    );
+    this.file = file;
+    this.offset = offset;
+    this.why = why;
+  }
 }
 
 /**
@@ -39,7 +50,7 @@ export function damagedLog(file: string, offset: number, why: string): SkeinErro
  */
 export function scanSegment(file: string, bytes: Buffer, expected: LogIdentity): ScannedSegment {
   const header = decodeSegmentHeader(bytes);
-  if (typeof header === 'string') throw damagedLog(file, 0, header);
+  if (typeof header === 'string') throw new LogDamage(file, 0, header);
   refuseForeign(file, header, expected);
   const records: WalRecord[] = [];
   let end = SEGMENT_HEADER_BYTES;
@@ -54,9 +65,25 @@ export function scanSegment(file: string, bytes: Buffer, expected: LogIdentity):
   const survivor = survivorBehind(bytes, end, header.salt);
   if (survivor !== undefined) {
     const why = `a record is missing or fails its checksum, and record ${survivor} behind it was written later`;
-    throw damagedLog(file, end, why);
+    throw new LogDamage(file, end, why);
   }
   return { header, records, end, torn: !isZero(bytes, end), nextSequence: sequence };
+}
+
+/** Throws data-damaged unless `scanned`, of file `path`, begins with the record that follows the last of the segment before. */
+export function refuseGap(
+  path: string,
+  scanned: ScannedSegment,
+  former: { readonly path: string; readonly scanned: ScannedSegment } | undefined,
+): void {
+  const { segment, firstSequence } = scanned.header;
+  if (segmentName(segment) !== basename(path)) {
+    throw new LogDamage(path, 0, `it says that it is segment ${segment}`);
+  }
+  if (former === undefined || firstSequence === former.scanned.nextSequence) return;
+  const missing = firstSequence - former.scanned.nextSequence;
+  const why = `${missing} records before the next segment are missing`;
+  throw new LogDamage(former.path, former.scanned.end, why);
 }
 
 /** A later record whose batch began behind `end` was written when `end` was durable already. */

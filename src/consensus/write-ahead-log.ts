@@ -18,7 +18,7 @@ import {
 } from './segment-file.ts';
 import type { LogBatch } from './storage.ts';
 import { encodeRecord, recordBytes, SEGMENT_HEADER_BYTES, type WalRecord } from './wal-format.ts';
-import { damagedLog, type LogIdentity, type ScannedSegment, scanSegment } from './wal-segment.ts';
+import { type LogIdentity, refuseGap, type ScannedSegment, scanSegment } from './wal-segment.ts';
 
 export type WriteAheadLogOptions = LogIdentity & {
   readonly directory: string;
@@ -108,12 +108,12 @@ export class WriteAheadLog {
       .map(segmentNumber)
       .filter((number) => number !== undefined)
       .sort((left, right) => left - right);
-    let former: ScannedSegment | undefined;
+    let former: { readonly path: string; readonly scanned: ScannedSegment } | undefined;
     for (const [position, segment] of numbers.entries()) {
       const path = join(directory, segmentName(segment));
       const bytes = await readFile(path);
       const scanned = scanSegment(path, bytes, this.#options);
-      this.#refuseGap(path, scanned, former, segment);
+      refuseGap(path, scanned, former);
       for (const record of scanned.records) this.#replay(record, replay);
       const last = position === numbers.length - 1;
       const lastIndex = largestIndex(scanned.records);
@@ -130,7 +130,7 @@ export class WriteAheadLog {
         });
       }
       this.#sequence = scanned.nextSequence;
-      former = scanned;
+      former = { path, scanned };
     }
     this.#prepareSpare();
   }
@@ -138,22 +138,6 @@ export class WriteAheadLog {
   #replay(record: WalRecord, replay: LogReplay): void {
     if (record.type === 'hard-state') this.#hardState = record.hardState;
     replay.add(record);
-  }
-
-  /** A segment begins with the record that follows the last of the one before. */
-  #refuseGap(
-    path: string,
-    scanned: ScannedSegment,
-    former: ScannedSegment | undefined,
-    segment: number,
-  ): void {
-    if (scanned.header.segment !== segment) {
-      throw damagedLog(path, 0, `it says that it is segment ${scanned.header.segment}`);
-    }
-    if (former === undefined || scanned.header.firstSequence === former.nextSequence) return;
-    const file = join(this.#options.directory, segmentName(former.header.segment));
-    const missing = scanned.header.firstSequence - former.nextSequence;
-    throw damagedLog(file, former.end, `${missing} records before the next segment are missing`);
   }
 
   async #flush(): Promise<void> {
