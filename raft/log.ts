@@ -30,8 +30,15 @@ export class RaftLog {
   #applyingBytes = 0;
 
   constructor(initial: InitialState) {
-    const { snapshot, entries, hardState } = initial;
-    this.tail = new LogTail(snapshot, entries);
+    const { snapshot, entries, hardState, retained } = initial;
+    this.tail = new LogTail(retained?.base ?? snapshot, retained?.entries ?? []);
+    if (!this.tail.matches(snapshot.index, snapshot.term) || snapshot.index < this.lastIndex) {
+      broken('what is retained of the log ends where the snapshot stands', {
+        snapshot: snapshot.index,
+        lastIndex: this.lastIndex,
+      });
+    }
+    this.tail.append(entries);
     this.snapshot = snapshot;
     this.#applied = snapshot.index;
     this.#handed = snapshot.index;

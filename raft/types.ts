@@ -182,6 +182,15 @@ export type InitialState = {
   readonly snapshot: SnapshotMeta;
   /** Entries snapshot.index+1 .. last, contiguous. The core holds the tail in memory. */
   readonly entries: readonly Entry[];
+  /** What is still there of the log up to the snapshot: peers that lag a little are served from it. Default: nothing. */
+  readonly retained?: RetainedEntries;
+};
+
+/** Entries base.index+1 .. snapshot.index, contiguous, all of them covered by the snapshot. */
+export type RetainedEntries = {
+  /** The position right before the first of them. */
+  readonly base: { readonly index: LogIndex; readonly term: Term };
+  readonly entries: readonly Entry[];
 };
 
 export type RaftOptions = {

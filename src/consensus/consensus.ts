@@ -7,6 +7,7 @@ import type { RaftNode } from '../../raft/raw-node.ts';
 import { createRaftNode } from '../../raft/raw-node.ts';
 import type {
   Entry,
+  InitialState,
   LogIndex,
   Message,
   NodeId,
@@ -117,7 +118,7 @@ export async function createConsensus(
     },
     initial,
   );
-  const member = new Member(components, options, raft, initial.snapshot.index);
+  const member = new Member(components, options, raft, initial);
   member.start();
   return member;
 }
@@ -150,8 +151,9 @@ class Member implements Consensus {
     components: ConsensusComponents,
     options: ConsensusOptions,
     raft: RaftNode,
-    snapshotIndex: LogIndex,
+    initial: InitialState,
   ) {
+    const snapshotIndex = initial.snapshot.index;
     const { mesh, clock, storage, stateMachine, logger } = components;
     this.nodeId = mesh.self;
     this.#components = components;
@@ -201,6 +203,7 @@ class Member implements Consensus {
       snapshotIndex,
       options.snapshots,
     );
+    this.#snapshotter.begin(initial.retained?.entries ?? []);
     const append = (data: readonly Uint8Array[]) => this.#append(data);
     this.#proposals = new Proposals(append, clock, options.proposals);
     this.#forwarder = new Forwarder(mesh, clock);

@@ -2,8 +2,8 @@
 
 import type { InitialState, NodeId, SnapshotMeta } from '../../raft/types.ts';
 import { asIndex, asTerm } from '../../raft/types.ts';
-import type { Storage } from './storage.ts';
-import type { StateMachine } from './types.ts';
+import type { Storage, StoredState } from './storage.ts';
+import type { SnapshotSource, StateMachine } from './types.ts';
 
 /** The position at which a group begins: as if an earlier leader had committed the first configuration. */
 const FIRST_INDEX = asIndex(1);
@@ -21,11 +21,7 @@ export async function recoverState(
   let stored = await storage.open();
   const fresh = stored.hardState === undefined && stored.snapshot === undefined;
   if (fresh && options.bootstrap) {
-    const meta = firstSnapshot(options.self);
-    await writeFirst(storage, machine, meta);
-    const hardState = { term: FIRST_TERM, vote: undefined, commit: FIRST_INDEX };
-    await storage.append({ entries: [], hardState });
-    stored = { hardState, snapshot: meta, entries: [] };
+    stored = await beginGroup(storage, machine.snapshot(), firstSnapshot(options.self));
   }
   const reader = stored.snapshot === undefined ? undefined : await storage.readSnapshot();
   if (reader !== undefined) {
@@ -39,19 +35,26 @@ export async function recoverState(
     hardState: stored.hardState ?? { term: asTerm(0), vote: undefined, commit: asIndex(0) },
     snapshot: stored.snapshot ?? noSnapshot(),
     entries: stored.entries,
+    ...(stored.retained === undefined ? {} : { retained: stored.retained }),
   };
 }
 
-async function writeFirst(
+/**
+ * Begins a group in storage that is open and empty: `source` is the state at `meta`, whose configuration says who
+ * votes. The log begins behind it.
+ */
+export async function beginGroup(
   storage: Storage,
-  machine: StateMachine,
+  source: SnapshotSource,
   meta: SnapshotMeta,
-): Promise<void> {
-  const source = machine.snapshot();
+): Promise<StoredState> {
   const writer = await storage.writeSnapshot(meta);
   for await (const chunk of source.chunks()) await writer.write(chunk);
   await writer.commit();
   source.release();
+  const hardState = { term: meta.term, vote: undefined, commit: meta.index };
+  await storage.append({ entries: [], hardState });
+  return { hardState, snapshot: meta, entries: [] };
 }
 
 function firstSnapshot(self: NodeId): SnapshotMeta {

@@ -3,7 +3,7 @@
  * bytes; a tail of the log stays, so that a member that was away for a moment catches up from entries.
  */
 
-import type { LogIndex, SnapshotMeta } from '../../raft/types.ts';
+import type { Entry, LogIndex, SnapshotMeta } from '../../raft/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -60,6 +60,12 @@ export class Snapshotter {
       trailingBytes: 32 * 1024 * 1024,
       ...options,
     };
+  }
+
+  /** Weighs what a restarted member still has of its log up to its snapshot: the next one counts it in. */
+  begin(retained: readonly Entry[]): void {
+    for (const { index, data } of retained) this.count(index, data.length);
+    this.#bytesAtLast = this.#bytes;
   }
 
   /** Weighs an applied entry. */

@@ -3,7 +3,13 @@
  * conformance suite: files (file-storage.ts) and a twin in memory with injectable faults (memory-storage.ts).
  */
 
-import type { Entry, HardState, LogIndex, SnapshotMeta } from '../../raft/types.ts';
+import type {
+  Entry,
+  HardState,
+  LogIndex,
+  RetainedEntries,
+  SnapshotMeta,
+} from '../../raft/types.ts';
 
 /** Everything found at open. */
 export type StoredState = {
@@ -13,6 +19,8 @@ export type StoredState = {
   readonly snapshot: SnapshotMeta | undefined;
   /** Entries behind the snapshot, without gaps. */
   readonly entries: readonly Entry[];
+  /** What is still there of the log up to the snapshot; left out if nothing is. */
+  readonly retained?: RetainedEntries;
 };
 
 /** What becomes durable in one step. */

@@ -143,6 +143,44 @@ for (const [name, make] of Object.entries(benches)) {
     t.strictSame(state.snapshot, meta(1500));
     t.strictSame(state.hardState, hard(1, 2010));
     t.strictSame(shape(state.entries), shape(range(1501, 2010)));
+    const { base, entries = [] } = state.retained ?? {};
+    t.ok((base?.index ?? 1400) <= 1401, 'what was to be kept behind the snapshot is there');
+    t.strictSame(shape(entries), shape(range((base?.index ?? 0) + 1, 1500)));
+    t.equal(base?.term, 1);
+    await second.close();
+  });
+
+  test('the log behind a snapshot stays usable from its very beginning', async (t, bench) => {
+    const first = bench.next();
+    await first.open();
+    await first.append({ entries: range(1, 10), hardState: hard(1, 10) });
+    await writeSnapshot(first, meta(8), 'the state');
+    await first.close();
+    const second = bench.next();
+    const { retained, entries } = await second.open();
+    t.strictSame(retained, { base: { index: 0, term: 0 }, entries: range(1, 8) });
+    t.strictSame(entries, range(9, 10));
+    await second.append({ entries: [entry(9, 2)], hardState: hard(2, 8) });
+    await second.close();
+    const third = bench.next();
+    const state = await third.open();
+    t.strictSame(state.retained, { base: { index: 0, term: 0 }, entries: range(1, 8) });
+    t.strictSame(state.entries, [entry(9, 2)], 'and what replaces the tail is no part of it');
+    await third.close();
+  });
+
+  test("a log that begins behind a leader's snapshot begins there after a restart", async (t, bench) => {
+    const first = bench.next();
+    await first.open();
+    await writeSnapshot(first, meta(60, 3), 'of the leader');
+    await first.append({ reset: meta(60, 3), entries: [], hardState: hard(3, 60) });
+    await first.append({ entries: range(61, 70, 4), hardState: hard(4, 70) });
+    await writeSnapshot(first, meta(65, 4), 'our own');
+    await first.close();
+    const second = bench.next();
+    const { retained, entries } = await second.open();
+    t.strictSame(retained, { base: { index: 60, term: 3 }, entries: range(61, 65, 4) });
+    t.strictSame(shape(entries), shape(range(66, 70, 4)));
     await second.close();
   });
 
