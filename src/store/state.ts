@@ -147,6 +147,19 @@ export class StoreState implements StateMachine, StoreReader {
     return () => {};
   }
 
+  /**
+   * For tools that rebuild a state offline: moves the revision on without a write. Whoever saw revisions that this
+   * state lacks will find that all of them are too old, instead of taking new ones for those it has seen.
+   */
+  skipTo(revision: Revision): void {
+    invariant(revision >= this.#revision, 'revisions never go back', {
+      from: this.#revision,
+      to: revision,
+    });
+    this.#revision = revision;
+    this.#history.reset(revision);
+  }
+
   #applyEntry(entry: CommittedEntry): CommandResult {
     invariant(entry.index > this.#appliedIndex, 'entries are applied once, in order', {
       index: entry.index,
