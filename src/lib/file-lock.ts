@@ -17,6 +17,7 @@ export type LockOutcome =
   /** Somebody else holds it; `holder` is the process id they wrote, as their own namespace counts it. */
   | { readonly kind: 'held'; readonly holder: number | undefined };
 
+const LOCK_SHARED = 1;
 const LOCK_EXCLUSIVE = 2;
 const LOCK_NONBLOCKING = 4;
 const HOLDER_CHARACTERS_MAX = 20;
@@ -26,31 +27,52 @@ let flock: Flock | undefined;
 
 /** Tries to lock the file at `path`, made (0600) if it is missing; never waits. Rejects with the system's error. */
 export async function lockFile(path: string): Promise<LockOutcome> {
-  flock ??= koffi.load('libc.so.6').func('int flock(int fd, int operation)') as Flock;
   const file = await open(path, 'a+', 0o600);
+  return take(file, LOCK_EXCLUSIVE, async () => {
+    await file.truncate(0);
+    await file.write(`${process.pid}\n`);
+  });
+}
+
+/**
+ * Tries to keep others from locking the file at `path`, for who only reads what it guards: writes nothing, and several may
+ * do it at once. A file that is missing is locked by nobody, and guards nothing.
+ */
+export async function shareLock(path: string): Promise<LockOutcome> {
+  const file = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  return file ? take(file, LOCK_SHARED) : locked(undefined);
+}
+
+async function take(
+  file: FileHandle,
+  how: number,
+  taken: () => Promise<void> = async () => {},
+): Promise<LockOutcome> {
+  flock ??= koffi.load('libc.so.6').func('int flock(int fd, int operation)') as Flock;
   try {
-    if (flock(file.fd, LOCK_EXCLUSIVE | LOCK_NONBLOCKING) !== 0) {
+    if (flock(file.fd, how | LOCK_NONBLOCKING) !== 0) {
       const holder = await readHolder(file);
       await file.close();
       return { kind: 'held', holder };
     }
-    await file.truncate(0);
-    await file.write(`${process.pid}\n`);
+    await taken();
   } catch (error) {
     await file.close().catch(() => {});
     throw error;
   }
-  let held: FileHandle | undefined = file;
-  return {
-    kind: 'locked',
-    lock: {
-      async release() {
-        const open = held;
-        held = undefined;
-        await open?.close();
-      },
-    },
+  return locked(file);
+}
+
+function locked(file: FileHandle | undefined): LockOutcome {
+  let held = file;
+  const release = async () => {
+    const open = held;
+    held = undefined;
+    await open?.close();
   };
+  return { kind: 'locked', lock: { release } };
 }
 
 async function readHolder(file: FileHandle): Promise<number | undefined> {

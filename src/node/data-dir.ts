@@ -7,7 +7,7 @@
 import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode, messageOf, SkeinError } from '../lib/errors.ts';
-import { type FileLock, lockFile } from '../lib/file-lock.ts';
+import { type FileLock, lockFile, shareLock } from '../lib/file-lock.ts';
 
 /** Certificate and key of the cluster's authority, and the key that signs service-account tokens (PEM). */
 export type ClusterKeys = {
@@ -46,13 +46,16 @@ export type ClusterFile = ClusterSettings &
     readonly settled: boolean;
     /** True once the cluster has removed this node: it may not return under this identity. */
     readonly removed?: boolean;
+    /** The cluster that a survivor recovered without this node: it may not return under this identity. */
+    readonly supersededBy?: string;
+    /** The directory of the log below the data directory. Absent: `consensus`. A recovery writes a new one beside the old. */
+    readonly log?: string;
   };
 
 export type DataPaths = {
   readonly root: string;
   readonly identity: string;
   readonly cluster: string;
-  readonly consensus: string;
   readonly pods: string;
   readonly network: string;
   readonly socket: string;
@@ -65,12 +68,26 @@ export function dataPaths(root: string): DataPaths {
     root,
     identity: `${root}/identity.key`,
     cluster: `${root}/cluster.json`,
-    consensus: `${root}/consensus`,
     pods: `${root}/pods`,
     network: `${root}/network`,
     socket: `${root}/skein.sock`,
     adminKubeconfig: `${root}/admin.kubeconfig`,
   };
+}
+
+/** Where the log and snapshots of the cluster that `file` names are. */
+export function logDirectory({ root }: DataPaths, file: Pick<ClusterFile, 'log'>): string {
+  return `${root}/${file.log ?? 'consensus'}`;
+}
+
+/** Makes the entries of a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
 }
 
 /**
@@ -88,11 +105,23 @@ export async function takeDataDir(root: string): Promise<FileLock> {
     throw unusable(root, cause);
   }
   if (outcome.kind === 'locked') return outcome.lock;
-  const holder = outcome.holder === undefined ? 'another process' : `process ${outcome.holder}`;
-  throw new SkeinError(
-    'config-invalid',
-    `${root} is in use: ${holder} runs a node there; stop it first, or give this one another --data-dir`,
-  );
+  throw inUse(root, outcome.holder, 'stop it first, or give this one another --data-dir');
+}
+
+/**
+ * Keeps a node from starting in the data directory while somebody reads it; writes nothing. Rejects with config-invalid
+ * when a process uses it.
+ */
+export async function shareDataDir(root: string): Promise<FileLock> {
+  const outcome = await shareLock(`${root}/lock`);
+  if (outcome.kind === 'locked') return outcome.lock;
+  const remedy = 'stop it first (its containers go on), or look at a copy of the directory';
+  throw inUse(root, outcome.holder, remedy);
+}
+
+function inUse(root: string, holder: number | undefined, remedy: string): SkeinError {
+  const who = holder === undefined ? 'another process' : `process ${holder}`;
+  return new SkeinError('config-invalid', `${root} is in use: ${who} runs a node there; ${remedy}`);
 }
 
 async function makeDirectory(path: string): Promise<void> {
@@ -157,12 +186,7 @@ export async function writePrivateFile(path: string, content: string): Promise<v
     await rm(temporary, { force: true });
     throw error;
   }
-  const directory = await open(dirname(path), 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
+  await syncDirectory(dirname(path));
 }
 
 /** This node's place in a cluster, or undefined before it has one. Throws data-damaged with the remedy. */

@@ -24,6 +24,7 @@ import type { Store } from '../store/types.ts';
 import {
   type ClusterFile,
   type DataPaths,
+  logDirectory,
   type MemberRecord,
   readClusterFile,
   writeClusterFile,
@@ -81,14 +82,15 @@ export async function layFoundation(
     const cluster = existing
       ? comeBack(existing, mesh, options, log)
       : await settle(mesh, components, options);
-    if (cluster.settled) await refuseWiped(paths);
+    const directory = logDirectory(paths, cluster);
+    if (cluster.settled) await refuseWiped(directory, paths.root);
     mesh.admit(admissionOf(cluster.members, mesh.self, config.peers));
     const state = new StoreState({ logger: log });
     const consensus = await createConsensus(
       {
         mesh,
         storage: createFileStorage({
-          directory: paths.consensus,
+          directory,
           nodeId: mesh.self,
           clusterId: cluster.clusterId,
         }),
@@ -153,12 +155,12 @@ function comeBack(
  * A member that lost its log must not vote again under the same identity: it would have forgotten what it
  * promised (two majorities that do not meet). Its key must go with its log.
  */
-async function refuseWiped(paths: DataPaths): Promise<void> {
-  const segments = await readdir(`${paths.consensus}/wal`).catch(() => []);
+async function refuseWiped(directory: string, root: string): Promise<void> {
+  const segments = await readdir(`${directory}/wal`).catch(() => []);
   if (segments.length > 0) return;
   throw new SkeinError(
     'data-damaged',
-    `${paths.consensus} is empty, but this node was a member already; it must return as a new node: remove it from the cluster, delete ${paths.root} and join again`,
+    `${directory} is empty, but this node was a member already; it must return as a new node: remove it from the cluster, delete ${root} and join again`,
   );
 }
 
