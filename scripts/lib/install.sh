@@ -10,6 +10,7 @@ need() {
   if [[ $1 == /* ]]; then [[ -e $1 ]] || missing+=("$2"); else command -v "$1" >/dev/null || missing+=("$2"); fi
 }
 
+# install_packages [compiler]: what every script needs; with `compiler` also what faults of disk and clock are built with.
 install_packages() {
   export PATH="$PATH:/usr/sbin:/sbin"
   need dockerd docker.io
@@ -20,6 +21,7 @@ install_packages() {
   need nsenter util-linux
   need busybox busybox-static
   need kubectl kubernetes-client
+  if [[ ${1:-} == compiler ]]; then need gcc gcc; need /usr/include/stdio.h libc6-dev; fi
   # The dynamically linked busybox of some installations cannot run alone in an image.
   if command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then missing+=(busybox-static); fi
   [[ ${#missing[@]} -eq 0 ]] && return

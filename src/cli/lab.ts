@@ -2,8 +2,9 @@
 
 import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
-import type { LabStatus } from '../lab/index.ts';
-import { oneOf, percent, wholeNumber } from './arguments.ts';
+import { DISK_CONDITIONS, describeDisk, parseDiskCondition } from '../lab/disk-condition.ts';
+import type { HostFaults, LabStatus } from '../lab/index.ts';
+import { oneOf, percent, seconds, wholeNumber } from './arguments.ts';
 import { formatTable } from './table.ts';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -42,7 +43,7 @@ function sub(lab: Command, usage: string, description: string): Command {
 }
 
 function addLifeCommands(lab: Command): void {
-  type Up = Named & { nodes: number; flag?: string[]; stockDocker?: boolean };
+  type Up = Named & { nodes: number; flag?: string[]; stockDocker?: boolean; faults?: boolean };
   sub(lab, 'up', 'start a lab, or complete one; prints where the kubeconfig is')
     .option('--nodes <n>', 'number of hosts, 1 to 50', wholeNumber, 3)
     .option(
@@ -50,13 +51,18 @@ function addLifeCommands(lab: Command): void {
       'further flags for `skein up` on every host, e.g. --flag=--log-level=debug',
     )
     .option('--stock-docker', 'run Docker as Debian installs it: with its bridge and firewall')
-    .action(async ({ name, nodes, flag, stockDocker }: Up) => {
+    .option(
+      '--faults',
+      'make disks and clocks that `lab disk` and `lab clock` can break; needs gcc',
+    )
+    .action(async ({ name, nodes, flag, stockDocker, faults }: Up) => {
       const { labUp } = await load();
       const kubeconfig = await labUp({
         name,
         nodes,
         report: sayProgress,
         docker: stockDocker ? 'stock' : 'bare',
+        faults: faults === true,
         ...(flag ? { flags: flag } : {}),
       });
       say(`export KUBECONFIG=${kubeconfig}`);
@@ -101,12 +107,24 @@ export function describeLab(status: LabStatus): string {
   return [
     formatTable([...header, 'ROLE', 'TERM', 'REVISION', 'LEADER'], rows),
     ...status.cuts.map(([a, b]) => `cut: ${a} - ${b}`),
+    ...status.oneWayCuts.map(([from, to]) => `cut: ${from} > ${to}, one way`),
     ...status.delays.map(
       ({ a, b, delayMs, lossPercent }) =>
         `delay: ${a} - ${b}: ${delayMs} ms, ${lossPercent} % lost`,
     ),
+    ...status.hosts.flatMap(({ host, faults }) => describeFaults(host, faults)),
     `kubeconfig: ${status.kubeconfig}`,
   ].join('\n');
+}
+
+/** A line for a disk and a line for a clock that is wrong. */
+function describeFaults(host: string, { disk, clockOffsetMs }: HostFaults): string[] {
+  const calls = describeDisk(disk);
+  const way = clockOffsetMs > 0 ? 'ahead' : 'behind';
+  return [
+    ...(calls === '' ? [] : [`disk: ${host}: ${calls}`]),
+    ...(clockOffsetMs === 0 ? [] : [`clock: ${host}: ${Math.abs(clockOffsetMs)} ms ${way}`]),
+  ];
 }
 
 function addFaultCommands(lab: Command): void {
@@ -120,19 +138,22 @@ function addFaultCommands(lab: Command): void {
       const { name, wholeHost = false } = options;
       say(await labKill({ name, host, wholeHost }));
     });
-  sub(lab, 'cut <a> <b>', 'cut the link between two hosts').action(
-    async (a: string, b: string, { name }: Named) => {
-      await (await load()).labCut(name, a, b);
-    },
-  );
+  addHostFaultCommands(lab);
+  sub(lab, 'cut <a> <b>', 'cut the link between two hosts')
+    .option('--one-way', 'drop only what <a> sends to <b>')
+    .action(async (a: string, b: string, { name, oneWay }: Named & { oneWay?: boolean }) => {
+      await (await load()).labCut(name, [a, b], { oneWay: oneWay === true });
+    });
   sub(lab, 'isolate <host>', 'cut a host off from all others').action(
     async (host: string, { name }: Named) => {
       await (await load()).labIsolate(name, host);
     },
   );
-  sub(lab, 'heal', 'mend every cut and every slow link').action(async ({ name }: Named) => {
-    await (await load()).labHeal(name);
-  });
+  sub(lab, 'heal', 'end every fault that lasts: cuts, slow links, pauses, disks, clocks').action(
+    async ({ name }: Named) => {
+      await (await load()).labHeal(name);
+    },
+  );
   lab
     .command('delay')
     .description('slow the link between two hosts down, each way; 0 ends it')
@@ -152,6 +173,40 @@ function addFaultCommands(lab: Command): void {
   ).action(async (host: string, address: string, { name }: Named) => {
     await (await load()).labReaddress(name, host, address);
   });
+}
+
+/** Faults of a process, a disk, a clock. */
+function addHostFaultCommands(lab: Command): void {
+  sub(
+    lab,
+    'pause <host|leader>',
+    "stop a host's Skein process in its tracks (SIGSTOP); prints the host's name",
+  ).action(async (host: string, { name }: Named) => {
+    say(await (await load()).labPause(name, host));
+  });
+  sub(lab, 'resume <host>', 'let a process that was paused go on').action(
+    async (host: string, { name }: Named) => {
+      await (await load()).labResume(name, host);
+    },
+  );
+  sub(
+    lab,
+    'disk <host|leader> <condition>',
+    `make a host's disk ${DISK_CONDITIONS}; prints the host's name`,
+  ).action(async (host: string, condition: string, { name }: Named) => {
+    const { labDisk } = await load();
+    say(await labDisk(name, host, parseDiskCondition(condition)));
+  });
+  sub(
+    lab,
+    'clock <host|leader> <duration>',
+    "set a host's wall clock ahead, e.g. by 1h or 90s; 0 sets it right; prints the host's name",
+  )
+    .option('--behind', 'behind instead')
+    .action(async (host: string, text: string, options: Named & { behind?: boolean }) => {
+      const offsetMs = seconds(text) * (options.behind ? -1000 : 1000);
+      say(await (await load()).labClock(options.name, host, offsetMs));
+    });
 }
 
 function addAccessCommands(lab: Command): void {

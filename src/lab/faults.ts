@@ -1,13 +1,21 @@
-/** What a lab is for: dead processes, dead hosts, cut, slow and lossy links. */
+/** What a lab is for: processes that die and hang, hosts that die, disks and clocks that go wrong; and the end of it all. */
 
+import { readFile } from 'node:fs/promises';
 import { SkeinError } from '../lib/errors.ts';
-import { ensureDelayLine, stopDelayLine } from './delay.ts';
+import { type DiskCondition, diskFaultsOf } from './disk-condition.ts';
 import { killHost, removeCgroups } from './host.ts';
-import { applyCuts, removeHostLink, unplug } from './network.ts';
-import { hostOf } from './plan.ts';
-import { signalProcess, waitGone } from './processes.ts';
-import { type LabSession, onLab } from './session.ts';
-import type { DelayRule, LabState } from './state.ts';
+import {
+  CLOCK_OFFSET_MS_MAX,
+  type HostFaults,
+  NO_FAULTS,
+  readFaults,
+  writeFaults,
+} from './host-faults.ts';
+import { healLinks } from './link-faults.ts';
+import { removeHostLink, unplug } from './network.ts';
+import { type HostPlan, hostOf } from './plan.ts';
+import { identify, type ProcessId, signalProcess, waitGone } from './processes.ts';
+import { type LabSession, nameFlag, onLab } from './session.ts';
 import { leaderOf } from './status.ts';
 
 const KILL_DEADLINE_MS = 15_000;
@@ -22,7 +30,7 @@ export type LabKillOptions = {
 /** SIGKILLs the Skein process of a host, or everything on it. Returns the host's name. */
 export async function labKill(options: LabKillOptions): Promise<string> {
   return onLab(options.name, async (lab) => {
-    const host = options.host === 'leader' ? await leaderOf(lab) : hostOf(lab.plan, options.host);
+    const host = await namedHost(lab, options.host);
     const processes = lab.processesOf(host);
     if (options.wholeHost) {
       await unplug(lab.plan, host); // First: a dead machine does not refuse connections, it is silent.
@@ -30,7 +38,10 @@ export async function labKill(options: LabKillOptions): Promise<string> {
       await removeHostLink(lab.plan, host);
       await removeCgroups(lab.plan, host);
     } else {
+      const parent = await parentOf(processes.skein);
       await signalProcess(processes.skein, 'SIGKILL');
+      // One that was paused is reaped by a parent that must go on itself.
+      await signalProcess(parent, 'SIGCONT');
       if (!(await waitGone(processes.skein, KILL_DEADLINE_MS))) {
         throw new SkeinError('deadline-exceeded', `skein on ${host.name} outlives SIGKILL`);
       }
@@ -39,78 +50,77 @@ export async function labKill(options: LabKillOptions): Promise<string> {
   });
 }
 
-/** Cuts the link between two hosts in both directions. */
-export async function labCut(name: string, a: string, b: string): Promise<void> {
-  await onLab(name, async (lab) => {
-    const pair = [hostOf(lab.plan, a).name, hostOf(lab.plan, b).name] as const;
-    await setCuts(lab, [...lab.state.cuts, pair]);
+/** Stops a host's Skein process in its tracks, as an overloaded machine would, until labResume. Returns the host's name. */
+export async function labPause(name: string, hostName: string): Promise<string> {
+  return onLab(name, async (lab) => {
+    const host = await namedHost(lab, hostName);
+    if (await signalProcess(lab.processesOf(host).skein, 'SIGSTOP')) return host.name;
+    throw new SkeinError(
+      'config-invalid',
+      `skein does not run on ${host.name}; start it with: skein lab start ${host.name}${nameFlag(name)}`,
+    );
   });
 }
 
-/** Cuts a host off from every other host; the machine itself still reaches it. */
-export async function labIsolate(name: string, hostName: string): Promise<void> {
-  await onLab(name, async (lab) => {
-    const host = hostOf(lab.plan, hostName);
-    const others = lab.plan.hosts.filter((other) => other !== host);
-    await setCuts(lab, [
-      ...lab.state.cuts,
-      ...others.map((other) => [host.name, other.name] as const),
-    ]);
-  });
+/** Lets a process that was paused go on; does nothing to one that runs. */
+export async function labResume(name: string, hostName: string): Promise<void> {
+  await onLab(name, async (lab) => resume(lab, hostOf(lab.plan, hostName)));
 }
 
-/** Mends every cut and removes every delay. */
+async function resume(lab: LabSession, host: HostPlan): Promise<void> {
+  const { skein } = lab.processesOf(host);
+  const parent = await parentOf(skein);
+  await signalProcess(skein, 'SIGCONT');
+  // nsenter, which waits for it, stops itself together with its child.
+  await signalProcess(parent, 'SIGCONT');
+}
+
+/** Puts a host's disk (its Skein process' data directory) into a condition. Returns the host's name. */
+export async function labDisk(
+  name: string,
+  hostName: string,
+  condition: DiskCondition,
+): Promise<string> {
+  return changeFaults(name, hostName, { disk: diskFaultsOf(condition) });
+}
+
+/** Sets how far a host's wall clock is ahead of the machine's, in ms; negative: behind. Returns the host's name. */
+export async function labClock(
+  name: string,
+  hostName: string,
+  clockOffsetMs: number,
+): Promise<string> {
+  if (!(Math.abs(clockOffsetMs) <= CLOCK_OFFSET_MS_MAX)) {
+    throw new SkeinError('config-invalid', 'a clock can be wrong by a day at most, either way');
+  }
+  return changeFaults(name, hostName, { clockOffsetMs });
+}
+
+/** Ends every fault that lasts: cuts, delays, pauses, disks, clocks. What was killed stays down. */
 export async function labHeal(name: string): Promise<void> {
   await onLab(name, async (lab) => {
-    await setCuts(lab, []);
-    await setDelays(lab, []);
+    for (const host of lab.plan.hosts) {
+      if ((await readFaults(host)) !== undefined) await writeFaults(host, NO_FAULTS);
+      await resume(lab, host);
+    }
+    await healLinks(lab);
   });
 }
 
-/** Each pair once, whichever way round it was named. Pure. */
-export function distinctPairs(cuts: LabState['cuts']): LabState['cuts'] {
-  const unique = new Map(cuts.map((pair) => [[...pair].sort().join(' '), pair]));
-  return [...unique.values()];
-}
-
-async function setCuts(lab: LabSession, cuts: LabState['cuts']): Promise<void> {
-  const distinct = distinctPairs(cuts);
-  await applyCuts(lab.plan, distinct);
-  await lab.save({ cuts: distinct });
-}
-
-/** Delays (and loses a share of) the frames between two hosts, both ways; 0 ms and 0 % remove the rule. */
-export async function labDelay(name: string, rule: DelayRule): Promise<void> {
-  await onLab(name, async (lab) => {
-    const a = hostOf(lab.plan, rule.a).name;
-    const b = hostOf(lab.plan, rule.b).name;
-    if (a === b) throw new SkeinError('config-invalid', `${a} has no link to itself`);
-    await setDelays(lab, replaceRule(lab.state.delays, { ...rule, a, b }));
+function changeFaults(name: string, hostName: string, change: Partial<HostFaults>) {
+  return onLab(name, async (lab) => {
+    const host = await namedHost(lab, hostName);
+    const { disk, clockOffsetMs } = (await readFaults(host)) ?? NO_FAULTS;
+    await writeFaults(host, { disk, clockOffsetMs, ...change });
+    return host.name;
   });
 }
 
-/** `rules` with `rule` in the place of what held for its link; without it when it asks for nothing. Pure. */
-export function replaceRule(rules: readonly DelayRule[], rule: DelayRule): readonly DelayRule[] {
-  const link = [rule.a, rule.b].sort().join(' ');
-  const others = rules.filter(({ a, b }) => [a, b].sort().join(' ') !== link);
-  return rule.delayMs > 0 || rule.lossPercent > 0 ? [...others, rule] : others;
-}
+const namedHost = async (lab: LabSession, name: string): Promise<HostPlan> =>
+  name === 'leader' ? leaderOf(lab) : hostOf(lab.plan, name);
 
-async function setDelays(lab: LabSession, delays: readonly DelayRule[]): Promise<void> {
-  await lab.save({ delays });
-  const delayLine = await ensureDelayLine(lab.plan, delays);
-  await lab.save({ delayLine });
-}
-
-/** Makes cuts and delays hold again after a host was plugged in, or the switch was made anew. */
-export async function restoreFaults(lab: LabSession): Promise<void> {
-  const { cuts, delays } = lab.state;
-  await applyCuts(lab.plan, cuts);
-  if (delays.length > 0) await setDelays(lab, delays);
-}
-
-/** Ends the delay line of a lab that goes down; the switch may be gone already. */
-export async function endFaults(lab: LabSession): Promise<void> {
-  await stopDelayLine(lab.plan).catch(() => {});
-  await signalProcess(lab.state.delayLine, 'SIGKILL');
+async function parentOf(id: ProcessId | undefined): Promise<ProcessId | undefined> {
+  const status = await readFile(`/proc/${id?.pid}/status`, 'utf8').catch(() => '');
+  const pid = Number(/^PPid:\s*(\d+)/m.exec(status)?.[1] ?? 0);
+  return pid > 1 ? identify(pid) : undefined;
 }

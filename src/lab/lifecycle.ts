@@ -6,10 +6,11 @@
 import { access } from 'node:fs/promises';
 import { callControl, DEFAULT_DATA_DIR } from '../cli/control-client.ts';
 import { SkeinError } from '../lib/errors.ts';
-import { endFaults, restoreFaults } from './faults.ts';
 import { killHost, removeCgroups, startInit, waitForInit } from './host.ts';
+import { buildShim, shimEnvironment } from './host-faults.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import { waitFor } from './launch.ts';
+import { endFaults, restoreFaults } from './link-faults.ts';
 import {
   changeAddress,
   ensureHostLink,
@@ -31,6 +32,8 @@ export type LabUpOptions = {
   readonly flags?: readonly string[];
   /** Default bare. */
   readonly docker?: DockerSetup;
+  /** Make disks and clocks that can be broken; needs a C compiler. Default false. */
+  readonly faults?: boolean;
   readonly report: Report;
 };
 
@@ -44,7 +47,7 @@ const LAB_FLAGS = ['--default-toleration-seconds=2', '--log-level=info'];
 
 /** Brings a lab up, or completes one that is partly up. Returns the kubeconfig's path. */
 export async function labUp(options: LabUpOptions): Promise<string> {
-  const { name, nodes, report, flags = [], docker = 'bare' } = options;
+  const { name, nodes, report, flags = [], docker = 'bare', faults = false } = options;
   return withLabLock(name, async () => {
     const existing = await readState(name);
     if (existing && existing.nodes !== nodes) {
@@ -54,8 +57,10 @@ export async function labUp(options: LabUpOptions): Promise<string> {
       );
     }
     const state =
-      existing ?? (await createState(name, { nodes, docker, flags: [...LAB_FLAGS, ...flags] }));
+      existing ??
+      (await createState(name, { nodes, docker, faults, flags: [...LAB_FLAGS, ...flags] }));
     const lab = new LabSession(name, state);
+    if (state.faults) await buildShim(lab.plan);
     await ensureSwitch(lab.plan);
     for (const host of lab.plan.hosts) await ensureHostLink(lab.plan, host);
     await restoreFaults(lab);
@@ -170,7 +175,8 @@ async function ensureSkein(
   if (await isAlive(lab.processesOf(host).skein)) return;
   const init = await lab.initOf(host);
   const args = [...(await skeinArguments(lab, host)), ...flags];
-  const skein = await startSkein(host, init, args);
+  const environment = lab.state.faults ? await shimEnvironment(lab.plan, host) : [];
+  const skein = await startSkein(host, init, { args, environment });
   await lab.saveHost(host, { skein });
   const what = `skein on ${host.name}`;
   await waitFor(

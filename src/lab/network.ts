@@ -120,9 +120,9 @@ export async function removeSwitch(plan: LabPlan): Promise<void> {
   if ((await namespaces()).has(plan.switchNetns)) await ipBatch([`netns del ${plan.switchNetns}`]);
 }
 
-/** The bridge's ruleset for a set of cut pairs of ports, both directions. Pure. */
-export function cutRuleset(pairs: readonly (readonly [string, string])[]): string {
-  const elements = pairs.flatMap(([a, b]) => [`"${a}" . "${b}"`, `"${b}" . "${a}"`]);
+/** The bridge's ruleset that drops frames from one port to another, for pairs of them. Pure. */
+export function cutRuleset(directions: readonly (readonly [string, string])[]): string {
+  const elements = directions.map(([from, to]) => `"${from}" . "${to}"`);
   const listed = elements.length === 0 ? '' : `elements = { ${elements.join(', ')} }`;
   return `table bridge skein_lab
 delete table bridge skein_lab
@@ -136,13 +136,13 @@ table bridge skein_lab {
 `;
 }
 
-/** Makes exactly the links between these pairs of hosts dead, in one transaction. */
+/** Makes exactly these directions (sender, receiver) between hosts dead, in one transaction. */
 export async function applyCuts(
   plan: LabPlan,
-  cuts: readonly (readonly [string, string])[],
+  directions: readonly (readonly [string, string])[],
 ): Promise<void> {
   const portOf = (name: string) => plan.hosts.find((host) => host.name === name)?.port ?? name;
-  const pairs = cuts.map(([a, b]) => [portOf(a), portOf(b)] as const);
+  const pairs = directions.map(([from, to]) => [portOf(from), portOf(to)] as const);
   await runCommand('ip', ['netns', 'exec', plan.switchNetns, 'nft', '-f', '-'], {
     input: cutRuleset(pairs),
   });

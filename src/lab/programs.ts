@@ -61,16 +61,23 @@ export async function waitForDockerd(
   );
 }
 
-/** Starts Skein with the given arguments (`up ...` or `join ...`); does not wait for readiness. */
+export type SkeinStart = {
+  /** `up ...` or `join ...`. */
+  readonly args: readonly string[];
+  /** NAME=value, besides what this process has. */
+  readonly environment: readonly string[];
+};
+
+/** Starts Skein; does not wait for readiness. */
 export async function startSkein(
   host: HostPlan,
   init: ProcessId,
-  args: readonly string[],
+  { args, environment }: SkeinStart,
 ): Promise<ProcessId> {
   const start = {
     what: `skein on ${host.name}`,
     program: 'nsenter',
-    args: [...enterHost(init), LAUNCHER, ...args],
+    args: [...enterHost(init), 'env', ...environment, LAUNCHER, ...args],
     logFile: `${host.dir}/skein.log`,
   };
   return childOf(await launch(start), start);

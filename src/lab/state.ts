@@ -32,6 +32,8 @@ export type LabState = {
   readonly hosts: Readonly<Record<string, HostProcesses>>;
   /** Pairs of hosts whose link is cut. */
   readonly cuts: readonly (readonly [string, string])[];
+  /** Senders and receivers between which nothing arrives; the other way round it does. */
+  readonly oneWayCuts?: readonly (readonly [string, string])[];
   readonly delays: readonly DelayRule[];
   /** The delay line, while any delay is set. */
   readonly delayLine?: ProcessId | undefined;
@@ -39,11 +41,13 @@ export type LabState = {
   readonly flags: readonly string[];
   /** Default bare. */
   readonly docker?: DockerSetup;
+  /** Skein runs over a shim that can break its disk and clock. Default false. */
+  readonly faults?: boolean;
   /** Addresses of hosts that were given another than their first. */
   readonly addresses?: Readonly<Record<string, string>>;
 };
 
-export type NewLab = Pick<LabState, 'nodes' | 'flags'> & { readonly docker?: DockerSetup };
+export type NewLab = Pick<LabState, 'nodes' | 'flags' | 'docker' | 'faults'>;
 
 /** Directory of all labs: SKEIN_LAB_DIR or /var/lib/skein-lab. Throws config-invalid when it is no absolute path. */
 export function labRoot(): string {

@@ -3,6 +3,7 @@
 import { callControl } from '../cli/control-client.ts';
 import type { NodeStatusReport } from '../cli/status-types.ts';
 import { SkeinError } from '../lib/errors.ts';
+import { type HostFaults, NO_FAULTS, readFaults } from './host-faults.ts';
 import type { HostPlan, LabPlan } from './plan.ts';
 import { isAlive } from './processes.ts';
 import { controlSocketOf, type LabSession, openLab } from './session.ts';
@@ -15,12 +16,15 @@ export type LabHostStatus = {
   readonly dockerd: boolean;
   readonly skein: boolean;
   readonly status: NodeStatusReport | undefined;
+  /** What its disk and clock do wrong. */
+  readonly faults: HostFaults;
 };
 
 export type LabStatus = {
   readonly name: string;
   readonly hosts: readonly LabHostStatus[];
   readonly cuts: LabState['cuts'];
+  readonly oneWayCuts: LabState['cuts'];
   readonly delays: readonly DelayRule[];
   readonly kubeconfig: string;
 };
@@ -43,11 +47,12 @@ export async function labStatus(name: string): Promise<LabStatus> {
         dockerd: await isAlive(processes.dockerd),
         skein,
         status: skein ? await statusOf(host) : undefined,
+        faults: (await readFaults(host)) ?? NO_FAULTS,
       };
     }),
   );
-  const { cuts, delays } = state;
-  return { name, hosts, cuts, delays, kubeconfig: kubeconfigPath(plan) };
+  const { cuts, oneWayCuts = [], delays } = state;
+  return { name, hosts, cuts, oneWayCuts, delays, kubeconfig: kubeconfigPath(plan) };
 }
 
 /** The report of a host's Skein process, or undefined while none answers. */

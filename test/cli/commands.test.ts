@@ -191,7 +191,7 @@ t.test('cli: reset deletes nothing that is no node’s', async (t) => {
   t.match(err, /--data-dir: .* is no data directory of a node/);
 });
 
-t.test('cli: lab status shows hosts, cuts and delays', async (t) => {
+t.test('cli: lab status shows hosts and every fault that lasts', async (t) => {
   const text = describeLab({
     name: 'lab',
     hosts: [
@@ -202,9 +202,11 @@ t.test('cli: lab status shows hosts, cuts and delays', async (t) => {
         dockerd: true,
         skein: false,
         status: undefined,
+        faults: { disk: { sync: { kind: 'delay', delayMs: 200 } }, clockOffsetMs: -5000 },
       },
     ],
     cuts: [['node1', 'node2']],
+    oneWayCuts: [['node3', 'node2']],
     delays: [{ a: 'node1', b: 'node3', delayMs: 20, lossPercent: 1 }],
     kubeconfig: '/labs/lab/kubeconfig',
   });
@@ -213,7 +215,10 @@ t.test('cli: lab status shows hosts, cuts and delays', async (t) => {
     `HOST   ADDRESS     MACHINE  DOCKER  SKEIN  ROLE  TERM  REVISION  LEADER
 node1  10.77.0.11  up       up      down   -     -     -         -
 cut: node1 - node2
+cut: node3 > node2, one way
 delay: node1 - node3: 20 ms, 1 % lost
+disk: node1: sync takes 200 ms longer
+clock: node1: 5000 ms behind
 kubeconfig: /labs/lab/kubeconfig`,
   );
 });

@@ -7,7 +7,6 @@ import { TestCluster, waitFor } from './support/cluster.ts';
 import { httpGet } from './support/http.ts';
 
 const cluster = await TestCluster.start(t, { name: 'manifests' });
-await cluster.locate();
 
 const manifest = (name: string): Promise<string> =>
   readFile(new URL(`../fixtures/manifests/${name}.yaml`, import.meta.url), 'utf8');

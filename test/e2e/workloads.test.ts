@@ -7,7 +7,7 @@ import { TestCluster, waitFor } from './support/cluster.ts';
 import { ConstantRequests } from './support/http.ts';
 
 const cluster = await TestCluster.start(t, { name: 'workloads' });
-const hosts = await cluster.locate();
+const { hosts } = cluster;
 const NODE_PORT = 30080;
 /** Limits of the lab setting. */
 const HOST_DEATH_LIMIT_MS = 10_000;

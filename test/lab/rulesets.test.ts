@@ -1,6 +1,6 @@
 import t from 'tap';
 import { delayRuleset } from '../../src/lab/delay.ts';
-import { distinctPairs, replaceRule } from '../../src/lab/faults.ts';
+import { distinctPairs, droppedDirections, replaceRule } from '../../src/lab/link-faults.ts';
 import { cutRuleset } from '../../src/lab/network.ts';
 import { planLab } from '../../src/lab/plan.ts';
 
@@ -8,7 +8,10 @@ const plan = planLab({ root: '/labs', name: 'lab', index: 0, nodes: 3 });
 
 t.test('lab: a cut drops frames between two ports, both ways, and nothing else', async (t) => {
   t.equal(
-    cutRuleset([['p-node1', 'p-node2']]),
+    cutRuleset([
+      ['p-node1', 'p-node2'],
+      ['p-node2', 'p-node1'],
+    ]),
     `table bridge skein_lab
 delete table bridge skein_lab
 table bridge skein_lab {
@@ -72,6 +75,26 @@ t.test('lab: a link is cut once, whichever way round it is named', async (t) => 
     ],
   );
 });
+
+t.test(
+  'lab: a cut drops both directions, a one-way cut one, and none is dropped twice',
+  async (t) => {
+    t.strictSame(
+      droppedDirections({
+        cuts: [['node1', 'node2']],
+        oneWayCuts: [
+          ['node2', 'node1'],
+          ['node3', 'node1'],
+        ],
+      }),
+      [
+        ['node1', 'node2'],
+        ['node2', 'node1'],
+        ['node3', 'node1'],
+      ],
+    );
+  },
+);
 
 t.test('lab: a link has one delay; asking for none removes it', async (t) => {
   const rule = { a: 'node1', b: 'node2', delayMs: 20, lossPercent: 0 };
