@@ -1,12 +1,15 @@
 /**
- * The process's cache of one kind, fed by the local replica of the store. The list and the
- * subscription are taken in one turn, so nothing falls between them; objects are parsed once and
- * shared. Events arrive in the same turn in which the store applies them: what a listener reads
- * from the cache is never older than what it was told.
+ * The process's view of one kind: the local replica itself, with indexes and listeners beside it. Nothing is copied:
+ * an object is parsed when it is asked for, and the parsed form is shared and kept as long as memory allows (see
+ * src/store/parse-cache.ts). Events arrive in the same turn in which the store applies them: what a listener reads is
+ * never older than what it was told.
  *
- * `synced` means that the replica has caught up with every write acknowledged before the informer
- * started. Until then the cache shows the replica's older state. A node that cannot reach a quorum
- * goes on asking.
+ * A new index or listener has to see every object once. That goes in slices, so that a hundred thousand objects do not
+ * stop the event loop, and all who came together are served by one pass. A change to an object that the pass has not
+ * reached yet is left to the pass.
+ *
+ * `synced` means that the replica has caught up with every write acknowledged before the informer started. Until then it
+ * shows the replica's older state. A node that cannot reach a quorum goes on asking. `whenSynced` waits for the pass too.
  */
 
 import { sleep } from '../lib/async.ts';
@@ -17,13 +20,8 @@ import { invariant } from '../lib/invariant.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
 import type { KubeObject } from '../resources/types.ts';
-import type {
-  Revision,
-  StoredObject,
-  StoreEvent,
-  StoreReader,
-  StoreWatch,
-} from '../store/types.ts';
+import type { Key, StoredObject, StoreEvent, StoreReader, StoreWatch } from '../store/types.ts';
+import { InformerIndex } from './informer-index.ts';
 import type { Informer, InformerEvent, ObjectKey } from './types.ts';
 import { abortableWait } from './waiting.ts';
 
@@ -39,107 +37,123 @@ export type InformerComponents = {
 type Listener<T> = (event: InformerEvent<T>) => void;
 type Extract<T> = (object: T) => readonly string[];
 
-/** An index: for every value the objects that have it, by key. */
-type Index<T> = { readonly extract: Extract<T>; readonly byValue: Map<string, Map<string, T>> };
+/** Sees every object once, then every change. */
+type Follower = {
+  readonly handle: (event: StoreEvent) => void;
+  readonly meet: (item: StoredObject) => void;
+  /** What it has seen: everything, nothing yet, or as much as the pass it takes part in. */
+  seen: 'all' | 'nothing' | 'pass';
+};
+
+type IndexFollower<T> = Follower & { readonly index: InformerIndex<T> };
 
 /** Waits between attempts to learn that the replica is current. */
 const SYNC_BACKOFF = { initialMs: 100, maxMs: 5_000 };
+/** How long a pass goes on before the event loop gets its turn, and how many objects it fetches at once. */
+const SLICE_MS = 8;
+const PAGE_OBJECTS = 64;
 
-/** The cache of the objects under one prefix (`/<group>/<plural>/`). */
+/** The objects under one prefix (`/<group>/<plural>/`). */
 export class StoreInformer<T extends KubeObject> implements Informer<T> {
   readonly #components: InformerComponents;
   readonly #prefix: string;
-  readonly #byNamespace = new Map<string, Map<string, T>>();
-  readonly #listeners = new Set<Listener<T>>();
-  readonly #indexes = new Map<string, Index<T>>();
+  readonly #indexes = new Map<string, IndexFollower<T>>();
+  readonly #listeners = new Set<Follower>();
   readonly #stop = new AbortController();
-  readonly #whenSynced: Promise<void>;
-  #watch: StoreWatch | undefined;
-  #revision: Revision;
-  #synced = false;
+  readonly #whenCurrent: Promise<void>;
+  readonly #watch: StoreWatch;
+  #current = false;
+  /** The key up to which the pass under way has come. */
+  #pass: Key | undefined;
+  #idle = Promise.withResolvers<void>();
 
   constructor(components: InformerComponents, prefix: string) {
     this.#components = components;
     this.#prefix = prefix;
-    this.#revision = components.store.revision();
-    this.#start();
-    this.#whenSynced = this.#confirm();
+    this.#idle.resolve();
+    const watching = components.store.watch(prefix, undefined, (events) => this.#handle(events));
+    invariant(watching.kind === 'watching', 'the newest revision is never too old to watch', {
+      prefix,
+    });
+    this.#watch = watching.watch;
+    this.#whenCurrent = this.#confirm();
     // A stopped informer that nobody waits for is no unhandled rejection.
-    this.#whenSynced.catch(() => {});
+    this.#whenCurrent.catch(() => {});
   }
 
   get synced(): boolean {
-    return this.#synced;
+    return this.#current;
   }
 
-  /** Revision of the newest event seen. */
-  get revision(): Revision {
-    return this.#revision;
-  }
-
-  whenSynced(signal?: AbortSignal): Promise<void> {
-    return abortableWait(this.#whenSynced, signal);
+  async whenSynced(signal?: AbortSignal): Promise<void> {
+    await abortableWait(this.#whenCurrent, signal);
+    await abortableWait(this.#idle.promise, signal);
   }
 
   get(key: ObjectKey): T | undefined {
-    return this.#byNamespace.get(key.namespace ?? '')?.get(key.name);
+    const stored = this.#components.store.get(`${this.#prefix}${key.namespace ?? ''}/${key.name}`);
+    return stored?.object as T | undefined;
   }
 
   list(namespace?: string): readonly T[] {
-    if (namespace !== undefined) return [...(this.#byNamespace.get(namespace)?.values() ?? [])];
-    const all: T[] = [];
-    for (const objects of this.#byNamespace.values())
-      for (const one of objects.values()) all.push(one);
-    return all;
+    const prefix = namespace === undefined ? this.#prefix : `${this.#prefix}${namespace}/`;
+    return this.#items(prefix).map((item) => item.object as T);
   }
 
-  byIndex(index: string, value: string): readonly T[] {
-    const found = this.#indexes.get(index);
-    invariant(found !== undefined, 'an index is added before it is asked', { index });
-    return [...(found.byValue.get(value)?.values() ?? [])];
+  byIndex(name: string, value: string): readonly T[] {
+    const found = this.#indexes.get(name);
+    invariant(found !== undefined, 'an index is added before it is asked', { index: name });
+    // Whoever cannot wait for the pass gets a whole answer all the same.
+    if (found.seen !== 'all') this.#catchUp(found);
+    const { index } = found;
+    const objects: T[] = [];
+    for (const key of index.keys(value)) {
+      const object = this.#components.store.get(key)?.object as T | undefined;
+      // The store is ahead of the index within a turn: what has left this value since is left out.
+      if (object !== undefined && index.extract(object).includes(value)) objects.push(object);
+    }
+    return objects;
   }
 
   addIndex(name: string, extract: Extract<T>): void {
     const known = this.#indexes.get(name);
     if (known !== undefined) {
-      invariant(known.extract === extract, 'an index name means one function', { name });
+      invariant(known.index.extract === extract, 'an index name means one function', { name });
       return;
     }
-    const index: Index<T> = { extract, byValue: new Map() };
-    this.#indexes.set(name, index);
-    for (const object of this.list()) insertIntoIndex(index, object);
+    const index = new InformerIndex<T>(extract);
+    this.#indexes.set(name, {
+      index,
+      meet: (item) => index.insert(item),
+      handle: (event) => index.change(event),
+      seen: 'nothing',
+    });
+    this.#startPass();
   }
 
   subscribe(listener: Listener<T>): () => void {
-    // A wrapper of its own, so that the same function may be subscribed twice.
-    const own: Listener<T> = (event) => listener(event);
-    this.#listeners.add(own);
-    for (const object of this.list()) this.#notifyOne(own, { type: 'added', object });
-    return () => void this.#listeners.delete(own);
+    const follower: Follower = {
+      meet: (item) => this.#notify(listener, { type: 'added', object: item.object as T }),
+      handle: (event) => this.#notify(listener, informerEvent<T>(event)),
+      seen: 'nothing',
+    };
+    this.#listeners.add(follower);
+    this.#startPass();
+    return () => void this.#listeners.delete(follower);
   }
 
-  /** Ends the subscription; the cache stays as it is. */
+  /** No more events; reads still show the replica. */
   stop(): void {
     this.#stop.abort(new SkeinError('aborted', 'the informer has stopped'));
-    this.#watch?.close();
+    this.#watch.close();
+    this.#listeners.clear();
   }
 
-  #start(): void {
-    const { store } = this.#components;
-    const listed = store.list(this.#prefix);
-    invariant(listed.kind === 'listed', 'a list of the newest state is never too old', {
-      prefix: this.#prefix,
-    });
-    for (const item of listed.items) this.#put(item);
-    this.#revision = listed.revision;
-    const watching = store.watch(this.#prefix, listed.revision, (events, revision) => {
-      for (const event of events) this.#handle(event);
-      this.#revision = revision;
-    });
-    invariant(watching.kind === 'watching', 'the newest revision is never too old to watch', {
-      prefix: this.#prefix,
-    });
-    this.#watch = watching.watch;
+  #items(prefix: string, after?: Key, limit?: number): readonly StoredObject[] {
+    const options = { ...(after && { after }), ...(limit && { limit }) };
+    const listed = this.#components.store.list(prefix, options);
+    invariant(listed.kind === 'listed', 'a list of the newest state is never too old', { prefix });
+    return listed.items;
   }
 
   async #confirm(): Promise<void> {
@@ -148,7 +162,7 @@ export class StoreInformer<T extends KubeObject> implements Informer<T> {
     for (let attempt = 0; ; attempt++) {
       try {
         await store.readBarrier({ signal });
-        this.#synced = true;
+        this.#current = true;
         return;
       } catch (error) {
         if (signal.aborted) throw error;
@@ -159,50 +173,92 @@ export class StoreInformer<T extends KubeObject> implements Informer<T> {
     }
   }
 
-  #handle(event: StoreEvent): void {
-    if (event.type === 'delete') {
-      this.#remove(event.object.object as T);
-      return;
+  /** Indexes first: a listener may ask them about what it is told. */
+  #handle(events: readonly StoreEvent[]): void {
+    for (const event of events) {
+      for (const index of this.#indexes.values())
+        if (this.#hasMet(index, event)) index.handle(event);
     }
-    this.#put(event.object);
+    for (const event of events) {
+      for (const follower of this.#listeners) {
+        if (this.#hasMet(follower, event)) follower.handle(event);
+      }
+    }
   }
 
-  #put(item: StoredObject): void {
-    const object = item.object as T;
-    const namespace = object.metadata.namespace ?? '';
-    let objects = this.#byNamespace.get(namespace);
-    if (objects === undefined) {
-      objects = new Map();
-      this.#byNamespace.set(namespace, objects);
-    }
-    const previous = objects.get(object.metadata.name);
-    objects.set(object.metadata.name, object);
-    for (const index of this.#indexes.values()) {
-      if (previous !== undefined) removeFromIndex(index, previous);
-      insertIntoIndex(index, object);
-    }
-    this.#notify(
-      previous === undefined ? { type: 'added', object } : { type: 'modified', object, previous },
-    );
+  *#followers(): Generator<Follower> {
+    yield* this.#indexes.values();
+    yield* this.#listeners;
   }
 
-  #remove(last: T): void {
-    const namespace = last.metadata.namespace ?? '';
-    const objects = this.#byNamespace.get(namespace);
-    const known = objects?.get(last.metadata.name);
-    if (objects === undefined || known === undefined) return;
-    objects.delete(last.metadata.name);
-    if (objects.size === 0) this.#byNamespace.delete(namespace);
-    for (const index of this.#indexes.values()) removeFromIndex(index, known);
-    this.#notify({ type: 'deleted', object: last });
+  #hasMet({ seen }: Follower, event: StoreEvent): boolean {
+    if (seen === 'pass') return this.#pass !== undefined && event.object.key <= this.#pass;
+    return seen === 'all';
   }
 
-  #notify(event: InformerEvent<T>): void {
-    for (const listener of this.#listeners) this.#notifyOne(listener, event);
+  /** Who comes while a pass is under way waits for the next one. */
+  #startPass(): void {
+    if (this.#pass !== undefined) return;
+    this.#idle = Promise.withResolvers<void>();
+    this.#beginPass();
+    this.#walk();
+  }
+
+  #beginPass(): void {
+    this.#pass = '';
+    for (const follower of this.#followers()) {
+      if (follower.seen === 'nothing') follower.seen = 'pass';
+    }
+  }
+
+  #walk(): void {
+    const { clock } = this.#components;
+    const startMs = clock.monotonicMs();
+    while (this.#pass !== undefined) {
+      if (!this.#walkPage()) this.#endPass();
+      else if (clock.monotonicMs() - startMs >= SLICE_MS) {
+        clock.soon(() => this.#walk());
+        return;
+      }
+    }
+  }
+
+  /** False when there is nothing more to see. */
+  #walkPage(): boolean {
+    const { store } = this.#components;
+    const revision = store.revision();
+    const items = this.#items(this.#prefix, this.#pass, PAGE_OBJECTS);
+    for (const item of items) {
+      this.#pass = item.key;
+      for (const follower of this.#followers()) if (follower.seen === 'pass') follower.meet(item);
+      // A listener wrote, and the page shows what was before.
+      if (store.revision() !== revision) return true;
+    }
+    return items.length === PAGE_OBJECTS && !this.#stop.signal.aborted;
+  }
+
+  #endPass(): void {
+    let more = false;
+    for (const follower of this.#followers()) {
+      if (follower.seen === 'pass') follower.seen = 'all';
+      else if (follower.seen === 'nothing') more = true;
+    }
+    if (more && !this.#stop.signal.aborted) this.#beginPass();
+    else {
+      this.#pass = undefined;
+      this.#idle.resolve();
+    }
+  }
+
+  /** Shows one follower everything that it has not met. */
+  #catchUp(follower: Follower): void {
+    const after = follower.seen === 'pass' ? this.#pass : undefined;
+    for (const item of this.#items(this.#prefix, after)) follower.meet(item);
+    follower.seen = 'all';
   }
 
   /** A listener's failure is its own: neither the store's apply nor other listeners may suffer. */
-  #notifyOne(listener: Listener<T>, event: InformerEvent<T>): void {
+  #notify(listener: Listener<T>, event: InformerEvent<T>): void {
     try {
       listener(event);
     } catch (error) {
@@ -215,27 +271,17 @@ export class StoreInformer<T extends KubeObject> implements Informer<T> {
   }
 }
 
-function identity(object: KubeObject): string {
-  return `${object.metadata.namespace ?? ''}/${object.metadata.name}`;
-}
-
-function insertIntoIndex<T extends KubeObject>(index: Index<T>, object: T): void {
-  const id = identity(object);
-  for (const value of index.extract(object)) {
-    let objects = index.byValue.get(value);
-    if (objects === undefined) {
-      objects = new Map();
-      index.byValue.set(value, objects);
-    }
-    objects.set(id, object);
-  }
-}
-
-function removeFromIndex<T extends KubeObject>(index: Index<T>, object: T): void {
-  const id = identity(object);
-  for (const value of index.extract(object)) {
-    const objects = index.byValue.get(value);
-    objects?.delete(id);
-    if (objects?.size === 0) index.byValue.delete(value);
-  }
+function informerEvent<T>(event: StoreEvent): InformerEvent<T> {
+  if (event.type === 'delete') return { type: 'deleted', object: event.object.object as T };
+  const object = event.object.object as T;
+  const { previous } = event;
+  if (previous === undefined) return { type: 'added', object };
+  return {
+    type: 'modified',
+    object,
+    // Most listeners never ask, and it may have to be parsed again.
+    get previous() {
+      return previous.object as T;
+    },
+  };
 }

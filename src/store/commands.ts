@@ -6,6 +6,7 @@
 
 import { Packr } from 'msgpackr';
 import { messageOf } from '../lib/errors.ts';
+import type { SealingInForce } from './sealing.ts';
 import type { Check, Operation, Revision, Transaction, TransactionResult } from './types.ts';
 
 /** Who sent a command, and what it needs to take effect at most once (see sessions.ts). */
@@ -22,7 +23,12 @@ export type CommandOrigin = {
 
 export type Command = CommandOrigin &
   (
-    | { readonly kind: 'transaction'; readonly transaction: Transaction }
+    | {
+        readonly kind: 'transaction';
+        readonly transaction: Transaction;
+        /** The values of the operations `at` these positions are sealed under the data key `under`; as decoded, never to be encoded. */
+        readonly sealed?: { readonly under: string; readonly at: readonly number[] };
+      }
     | { readonly kind: 'claim'; readonly name: string; readonly term: number }
   );
 
@@ -33,10 +39,14 @@ export type CommandResult =
   | { readonly kind: 'claimed'; readonly revision: Revision }
   /** Not applied now: too old to tell whether it was applied before, or already acknowledged. */
   | { readonly kind: 'expired' }
+  /** Not applied: a value in it is sealed under a key that is not in force here, or should be sealed and is not. */
+  | { readonly kind: 'stale-key' }
   /** Not applied: this version cannot read it. */
   | { readonly kind: 'invalid'; readonly reason: string };
 
 const FORMAT_VERSION = 1;
+/** Written only for commands with sealed values, which exist only where every member can read them. */
+const FORMAT_VERSION_SEALED = 2;
 const KIND_TRANSACTION = 0;
 const KIND_CLAIM = 1;
 const CHECK_ABSENT = 0;
@@ -48,15 +58,18 @@ export const TRANSACTION_ITEMS_MAX = 10_000;
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true });
 
-/** Encodes for the log. */
-export function encodeCommand(command: Command): Buffer {
+/** Encodes for the log, with values sealed as `sealing` demands. */
+export function encodeCommand(command: Command, sealing?: SealingInForce): Buffer {
   const { client, sequence, acknowledged, born } = command;
-  const head = [FORMAT_VERSION, client, sequence, acknowledged, born];
+  const head = [client, sequence, acknowledged, born];
   if (command.kind === 'claim') {
-    return packr.pack([...head, KIND_CLAIM, command.name, command.term]);
+    return packr.pack([FORMAT_VERSION, ...head, KIND_CLAIM, command.name, command.term]);
   }
-  const { checks, operations, fence } = command.transaction;
+  const { checks, fence } = command.transaction;
+  const sealed = sealing?.sealOperations(command, command.transaction.operations);
+  const operations = sealed?.operations ?? command.transaction.operations;
   return packr.pack([
+    sealed === undefined ? FORMAT_VERSION : FORMAT_VERSION_SEALED,
     ...head,
     KIND_TRANSACTION,
     checks.flatMap((check) => [check.key, checkNumber(check)]),
@@ -66,6 +79,7 @@ export function encodeCommand(command: Command): Buffer {
         : [operation.key],
     ),
     fence === undefined ? null : [fence.name, fence.term],
+    ...(sealed === undefined ? [] : [sealed.under, sealed.at]),
   ]);
 }
 
@@ -79,7 +93,9 @@ export function decodeCommand(data: Uint8Array): Command | string {
   }
   if (!Array.isArray(fields)) return 'not a command';
   const [version, client, sequence, acknowledged, born, kind, ...body] = fields as unknown[];
-  if (version !== FORMAT_VERSION) return `command format ${String(version)} is not supported`;
+  if (version !== FORMAT_VERSION && version !== FORMAT_VERSION_SEALED) {
+    return `command format ${String(version)} is not supported`;
+  }
   if (typeof client !== 'string' || client === '') return 'bad client';
   if (!isCount(sequence) || !isCount(acknowledged) || !isCount(born)) return 'bad origin';
   if (sequence <= acknowledged) return 'a command cannot be acknowledged before it is answered';
@@ -92,7 +108,10 @@ export function decodeCommand(data: Uint8Array): Command | string {
   if (kind !== KIND_TRANSACTION) return `command kind ${String(kind)} is not supported`;
   const transaction = decodeTransaction(body);
   if (typeof transaction === 'string') return transaction;
-  return { ...origin, kind: 'transaction', transaction };
+  if (version === FORMAT_VERSION) return { ...origin, kind: 'transaction', transaction };
+  const [under, at] = body.slice(3);
+  if (typeof under !== 'string' || !Array.isArray(at) || !at.every(isCount)) return 'bad seal';
+  return { ...origin, kind: 'transaction', transaction, sealed: { under, at } };
 }
 
 /** Why a transaction would be refused at apply, or undefined if it is well-formed. */

@@ -1,33 +1,53 @@
 /**
- * The window of recent events: what a watch can resume from and a paginated list can look back through.
- * Bounded by count and by bytes; the oldest go first.
+ * The window of recent events: what a watch can resume from and a list can look back through. Compaction is dropping
+ * its oldest end: at once when it passes a number of events or of bytes, and in the course of time when it passes an age.
+ *
+ * Each replica keeps its own window, by its own clock: it is no part of the replicated state, and what may be
+ * asked of the past may differ a little from member to member.
  */
 
-import type { Key, Revision, StoredObject, StoreEvent } from './types.ts';
+import type { EventPage, Key, Revision, StoredObject, StoreEvent } from './types.ts';
 
 /** The window's limits. */
 export type HistoryOptions = {
-  /** Most events kept. Default 50 000. */
+  /** Most events kept. Default 250 000. */
   readonly historyEventsMax?: number;
-  /** Most bytes of object text kept alive by events. Default 64 MiB. */
+  /** Most memory for what only the window keeps: former versions, and a little for each event. Default 64 MiB. */
   readonly historyBytesMax?: number;
+  /** Events are kept for this long, if their number and bytes allow. Default 10 minutes. */
+  readonly historyAgeMs?: number;
+  /** A monotonic clock for the age. Default: none, and no event is too old. */
+  readonly monotonicMs?: () => number;
 };
 
-/** What an event costs beyond its object's text. */
-const EVENT_OVERHEAD_BYTES = 256;
+/** What an event costs by itself, and what a version costs beyond its text. */
+const EVENT_BYTES = 64;
+const VERSION_BYTES = 400;
+/** How exactly the age of events is known. */
+const MARK_MS = 1_000;
+/** Events looked at for one page: about a millisecond. */
+const SCAN_MAX = 10_000;
+
+/** Everything up to `revision` was there at `ms`. */
+type Mark = { readonly revision: Revision; readonly ms: number };
 
 /** Events in revision order, the oldest dropped when a limit is passed. */
 export class History {
   readonly #eventsMax: number;
   readonly #bytesMax: number;
+  readonly #ageMs: number;
+  readonly #monotonicMs: (() => number) | undefined;
   #events: StoreEvent[] = [];
   #head = 0;
   #bytes = 0;
   #oldest: Revision;
+  #marks: Mark[] = [];
 
   constructor(options: HistoryOptions = {}, oldest = 0 as Revision) {
-    this.#eventsMax = options.historyEventsMax ?? 50_000;
+    this.#eventsMax = options.historyEventsMax ?? 250_000;
     this.#bytesMax = options.historyBytesMax ?? 64 * 1024 * 1024;
+    this.#ageMs = options.historyAgeMs ?? 10 * 60_000;
+    this.#monotonicMs = options.monotonicMs;
     this.#oldest = oldest;
   }
 
@@ -36,16 +56,44 @@ export class History {
     return this.#oldest;
   }
 
+  /** Number of events. */
+  get size(): number {
+    return this.#events.length - this.#head;
+  }
+
+  /** Memory that only the window keeps. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The revision in the middle of the window: who has seen less may soon be left behind. */
+  get middle(): Revision {
+    const event = this.#events[this.#head + (this.size >>> 1)];
+    return event === undefined ? this.#oldest : event.object.revision;
+  }
+
   push(event: StoreEvent): void {
     this.#events.push(event);
     this.#bytes += costOf(event);
-    while (this.#events.length - this.#head > this.#eventsMax || this.#bytes > this.#bytesMax) {
+    while (this.size > this.#eventsMax || this.#bytes > this.#bytesMax) this.#dropOldest();
+    this.#trim();
+  }
+
+  /** Notes the time of everything up to `revision`, and drops what is too old. Called at the end of an apply. */
+  settle(revision: Revision): void {
+    if (this.#monotonicMs === undefined) return;
+    const nowMs = this.#monotonicMs();
+    const last = this.#marks.at(-1);
+    if (last !== undefined && nowMs - last.ms < MARK_MS) return;
+    this.#marks.push({ revision, ms: nowMs });
+    const kept = this.#marks.findIndex(({ ms }) => nowMs - ms <= this.#ageMs);
+    const expired = this.#marks[kept - 1];
+    if (expired === undefined) return;
+    this.#marks.splice(0, kept);
+    while (this.size > 0 && (this.#first()?.object.revision ?? 0) <= expired.revision) {
       this.#dropOldest();
     }
-    if (this.#head > 1024 && this.#head * 2 > this.#events.length) {
-      this.#events = this.#events.slice(this.#head);
-      this.#head = 0;
-    }
+    this.#trim();
   }
 
   /** Events under `prefix` behind `from`, in order. `from` must not be older than the window. */
@@ -56,6 +104,25 @@ export class History {
       if (event.object.key.startsWith(prefix)) found.push(event);
     }
     return found;
+  }
+
+  /**
+   * The next events under `prefix` behind `from`, as many as `eventsMax` and whole revisions only: the next page
+   * begins behind `through`.
+   */
+  page(from: Revision, prefix: string, eventsMax: number): EventPage {
+    const events: StoreEvent[] = [];
+    const first = this.#firstBehind(from);
+    let through = from;
+    for (let at = first; at < this.#events.length; at++) {
+      const event = this.#events[at] as StoreEvent;
+      const { revision, key } = event.object;
+      const enough = events.length >= eventsMax || at - first >= SCAN_MAX;
+      if (enough && revision !== through) return { events, through, complete: false };
+      if (key.startsWith(prefix)) events.push(event);
+      through = revision;
+    }
+    return { events, through, complete: true };
   }
 
   /**
@@ -73,17 +140,31 @@ export class History {
   /** Forgets everything: the state jumped to `revision`. */
   reset(revision: Revision): void {
     this.#events = [];
+    this.#marks = [];
     this.#head = 0;
     this.#bytes = 0;
     this.#oldest = revision;
   }
 
+  #first(): StoreEvent | undefined {
+    return this.#events[this.#head];
+  }
+
+  /** Events of one revision go together: who stands at `oldest` has seen all of it. */
   #dropOldest(): void {
-    const event = this.#events[this.#head] as StoreEvent;
-    (this.#events as (StoreEvent | undefined)[])[this.#head] = undefined;
-    this.#head++;
-    this.#bytes -= costOf(event);
-    this.#oldest = event.object.revision;
+    const revision = this.#first()?.object.revision as Revision;
+    for (let event = this.#first(); event?.object.revision === revision; event = this.#first()) {
+      (this.#events as (StoreEvent | undefined)[])[this.#head] = undefined;
+      this.#head++;
+      this.#bytes -= costOf(event);
+    }
+    this.#oldest = revision;
+  }
+
+  #trim(): void {
+    if (this.#head <= 1024 || this.#head * 2 <= this.#events.length) return;
+    this.#events = this.#events.slice(this.#head);
+    this.#head = 0;
   }
 
   #firstBehind(from: Revision): number {
@@ -98,7 +179,10 @@ export class History {
   }
 }
 
-/** A put's text is also the current state's until it is replaced, so this overstates a little. */
+/** A put's version belongs to the state, or to the event that replaced it; only former versions are the window's. */
 function costOf(event: StoreEvent): number {
-  return event.object.bytes.length + EVENT_OVERHEAD_BYTES;
+  const { previous } = event;
+  const former = previous === undefined ? 0 : previous.bytes.length + VERSION_BYTES;
+  const last = event.type === 'delete' ? event.object.bytes.length + VERSION_BYTES : 0;
+  return EVENT_BYTES + former + last;
 }

@@ -2,6 +2,9 @@
  * The state as a stream of bytes. Frames of `length (u32) | crc32c (u32) | msgpack payload`, little-endian: a header,
  * one frame of bookkeeping, frames of objects in key order, and a trailer that carries the number
  * of objects and the checksum over all frames' checksums in order, so that a missing or repeated frame shows.
+ *
+ * Where something is sealed (see sealing.ts), the bookkeeping carries the record that says so, and each sealed value is marked.
+ * Equal states give equal bytes all the same: nothing in a seal is random.
  */
 
 import { Packr } from 'msgpackr';
@@ -9,7 +12,9 @@ import type { SnapshotSource } from '../consensus/types.ts';
 import { crc32c } from '../lib/crc32c.ts';
 import { messageOf, SkeinError } from '../lib/errors.ts';
 import { invariant } from '../lib/invariant.ts';
+import type { ClusterKey } from '../sealing/cluster-key.ts';
 import { FrameReader } from './frame-reader.ts';
+import { SealingInForce } from './sealing.ts';
 import type { SessionsImage } from './sessions.ts';
 import { SortedMap, type SortedReader } from './sorted-map.ts';
 import { StoredVersion } from './stored-version.ts';
@@ -22,17 +27,35 @@ export type StateImage<Objects extends SortedReader<StoredObject>> = {
   readonly fences: readonly (readonly [name: string, term: number])[];
   readonly changedAt: readonly (readonly [prefix: string, revision: Revision])[];
   readonly sessions: SessionsImage;
+  readonly sealing: SealingImage | undefined;
   readonly objects: Objects;
 };
 
+/** How values are sealed, and from which log position on. */
+export type SealingImage = { readonly inForce: SealingInForce; readonly since: number };
+
 const FORMAT = 'skein-store';
 const FORMAT_VERSION = 1;
+/** Written only where a sealing record is in force, which is where every member can read it. */
+const FORMAT_VERSION_SEALED = 2;
 /** Object bytes of one frame; a frame is what one turn of the event loop encodes. */
 const FRAME_BYTES = 256 * 1024;
 
 type Header = [format: string, version: number, revision: number, appliedIndex: number];
-type Bookkeeping = [StateImage<never>['fences'], StateImage<never>['changedAt'], SessionsImage];
-type ObjectRow = [string, revision: number, createRevision: number, offset: number, Uint8Array];
+type Bookkeeping = [
+  StateImage<never>['fences'],
+  StateImage<never>['changedAt'],
+  SessionsImage,
+  sealing?: [record: Uint8Array, since: number],
+];
+type ObjectRow = [
+  key: string,
+  revision: number,
+  createRevision: number,
+  offset: number,
+  value: Uint8Array,
+  sealed?: true,
+];
 type Trailer = [end: 'end', objects: number, checksum: number];
 
 const packr = new Packr({ useRecords: false });
@@ -53,17 +76,22 @@ export function snapshotSource(image: StateImage<SortedReader<StoredObject>>): S
   };
 }
 
-/** Reads a whole stream back. Rejects with data-damaged when anything in it is not as it was written. */
+/**
+ * Reads a whole stream back. Rejects with data-damaged when anything in it is not as it was written, with key-missing when it is
+ * sealed and `clusterKey` is not the key for it.
+ */
 export async function readSnapshot(
   chunks: AsyncIterable<Uint8Array>,
+  clusterKey?: ClusterKey,
 ): Promise<StateImage<SortedMap<StoredObject>>> {
   const reader = new FrameReader(chunks);
   try {
     const [format, version, revision, appliedIndex] = decode<Header>(await reader.next());
-    if (format !== FORMAT || version !== FORMAT_VERSION) {
+    if (format !== FORMAT || (version !== FORMAT_VERSION && version !== FORMAT_VERSION_SEALED)) {
       throw damaged(`its format is ${String(format)} ${String(version)}`);
     }
-    const [fences, changedAt, sessions] = decode<Bookkeeping>(await reader.next());
+    const [fences, changedAt, sessions, seal] = decode<Bookkeeping>(await reader.next());
+    const sealing = seal && { inForce: new SealingInForce(seal[0], clusterKey), since: seal[1] };
     const objects = new SortedMap<StoredObject>();
     let checksum = reader.checksum;
     for (;;) {
@@ -79,11 +107,12 @@ export async function readSnapshot(
           fences,
           changedAt,
           sessions,
+          sealing,
           objects,
         };
       }
       checksum = reader.checksum;
-      for (const row of rows) addRow(objects, row);
+      for (const row of rows) addRow(objects, row, sealing);
     }
   } catch (error) {
     if (error instanceof SkeinError) throw error;
@@ -98,8 +127,11 @@ function* frames(image: StateImage<SortedReader<StoredObject>>): Generator<Uint8
     checksum = crc32c(bytes.subarray(4, 8), checksum);
     return bytes;
   };
-  yield frame([FORMAT, FORMAT_VERSION, image.revision, image.appliedIndex] satisfies Header);
-  yield frame([image.fences, image.changedAt, image.sessions] satisfies Bookkeeping);
+  const { revision, appliedIndex, fences, changedAt, sessions, sealing } = image;
+  const version = sealing === undefined ? FORMAT_VERSION : FORMAT_VERSION_SEALED;
+  yield frame([FORMAT, version, revision, appliedIndex] satisfies Header);
+  const books: Bookkeeping = [fences, changedAt, sessions];
+  yield frame(sealing ? [...books, [sealing.inForce.bytes, sealing.since]] : books);
   let rows: ObjectRow[] = [];
   let bytes = 0;
   for (const object of image.objects.values('')) {

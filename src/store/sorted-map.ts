@@ -29,6 +29,8 @@ export class SortedMap<V> implements SortedReader<V> {
   #blocks: Block<V>[] = [];
   #size = 0;
   #epoch = 0;
+  /** The last view, until the next write: many may ask for the same moment. */
+  #view: SortedMap<V> | undefined;
 
   get size(): number {
     return this.#size;
@@ -43,6 +45,7 @@ export class SortedMap<V> implements SortedReader<V> {
 
   /** Sets and returns the former value. */
   set(key: string, value: V): V | undefined {
+    this.#view = undefined;
     const index = this.#blockOf(key);
     if (this.#blocks.length === 0) {
       this.#blocks.push({ keys: [key], values: [value], epoch: this.#epoch });
@@ -70,6 +73,7 @@ export class SortedMap<V> implements SortedReader<V> {
     if (found === undefined) return undefined;
     const at = lowerBound(found.keys, key);
     if (found.keys[at] !== key) return undefined;
+    this.#view = undefined;
     const block = this.#writable(index);
     block.keys.splice(at, 1);
     const [former] = block.values.splice(at, 1);
@@ -100,10 +104,12 @@ export class SortedMap<V> implements SortedReader<V> {
 
   /** The map as it is now, unaffected by later writes. */
   view(): SortedReader<V> {
+    if (this.#view !== undefined) return this.#view;
     const view = new SortedMap<V>();
     view.#blocks = this.#blocks.slice();
     view.#size = this.#size;
     this.#epoch++;
+    this.#view = view;
     return view;
   }
 

@@ -21,6 +21,7 @@ import { stateDifference } from './state-difference.ts';
 import { deletedVersion, putVersion } from './stored-version.ts';
 import type {
   Check,
+  EventPage,
   Key,
   ListOptions,
   ListResult,
@@ -29,6 +30,8 @@ import type {
   StoredObject,
   StoreEvent,
   StoreReader,
+  StoreUsage,
+  StoreView,
   StoreWatch,
   Transaction,
   TransactionResult,
@@ -47,6 +50,7 @@ export class StoreState implements StateMachine, StoreReader {
   #sessions = new Sessions();
   #revision = 0 as Revision;
   #appliedIndex = 0;
+  #bytes = 0;
   readonly #history: History;
   readonly #hub: WatchHub;
   readonly #waiters = new RevisionWaiters();
@@ -68,6 +72,7 @@ export class StoreState implements StateMachine, StoreReader {
 
   apply(entries: readonly CommittedEntry[]): CommandResult[] {
     const results = entries.map((entry) => this.#applyEntry(entry));
+    this.#history.settle(this.#revision);
     this.#hub.flush(this.#revision);
     this.#waiters.reached(this.#revision);
     return results;
@@ -108,6 +113,44 @@ export class StoreState implements StateMachine, StoreReader {
     return this.#objects.count(prefix);
   }
 
+  view(prefix: string): StoreView {
+    const frozen = this.#objects.view();
+    return {
+      revision: this.#revision,
+      size: frozen.count(prefix),
+      values: () => frozen.values(prefix),
+    };
+  }
+
+  usage(): StoreUsage {
+    return {
+      objects: this.#objects.size,
+      bytes: this.#bytes,
+      historyEvents: this.#history.size,
+      historyBytes: this.#history.bytes,
+      watches: this.#hub.size,
+    };
+  }
+
+  middleRevision(): Revision {
+    return this.#history.middle;
+  }
+
+  eventsSince(
+    prefix: string,
+    from: Revision,
+    eventsMax: number,
+  ):
+    | ({ readonly kind: 'events' } & EventPage)
+    | { readonly kind: 'too-old'; readonly oldest: Revision } {
+    const oldest = this.#history.oldest;
+    if (from < oldest) return { kind: 'too-old', oldest };
+    if (this.#unchangedSince(prefix, from)) {
+      return { kind: 'events', events: [], through: this.#revision, complete: true };
+    }
+    return { kind: 'events', ...this.#history.page(from, prefix, eventsMax) };
+  }
+
   list(prefix: string, options: ListOptions = {}): ListResult {
     const { after, limit = Number.POSITIVE_INFINITY, atRevision } = options;
     if (atRevision !== undefined && atRevision < this.#revision) {
@@ -134,7 +177,10 @@ export class StoreState implements StateMachine, StoreReader {
     | { readonly kind: 'too-old'; readonly oldest: Revision } {
     const oldest = this.#history.oldest;
     if (from !== undefined && from < oldest) return { kind: 'too-old', oldest };
-    const missed = from === undefined ? [] : this.#history.since(from, prefix);
+    const missed =
+      from === undefined || this.#unchangedSince(prefix, from)
+        ? []
+        : this.#history.since(from, prefix);
     const watch = this.#hub.add(prefix, sink);
     if (missed.length > 0) this.#hub.deliver(sink, missed, this.#revision);
     return { kind: 'watching', watch };
@@ -209,16 +255,25 @@ export class StoreState implements StateMachine, StoreReader {
       const createRevision = previous?.createRevision ?? revision;
       const object = putVersion({ key, value, revisionOffset, revision, createRevision });
       this.#objects.set(key, object);
+      this.#bytes += weightOf(object) - (previous === undefined ? 0 : weightOf(previous));
       event = { type: 'put', object, previous };
     } else {
       if (previous === undefined) return;
       this.#objects.delete(key);
+      this.#bytes -= weightOf(previous);
       event = { type: 'delete', object: deletedVersion(previous, revision), previous };
     }
     this.#revision = revision;
     this.#changedAt.set(resourcePrefixOf(key), revision);
     this.#history.push(event);
     this.#hub.collect(event);
+  }
+
+  /** Spares the many who resume a quiet resource a search through the window. */
+  #unchangedSince(prefix: string, from: Revision): boolean {
+    const resource = resourcePrefixOf(prefix);
+    const whole = resource.endsWith('/') && resource.indexOf('/', 1) < resource.length - 1;
+    return whole && this.changedAt(resource) <= from;
   }
 
   /** The present with every later change taken back, key by key. */
@@ -245,6 +300,8 @@ export class StoreState implements StateMachine, StoreReader {
     const events =
       this.#hub.size === 0 ? [] : stateDifference(this.#objects, image.objects, image.revision);
     this.#objects = image.objects;
+    this.#bytes = 0;
+    for (const object of image.objects.values('')) this.#bytes += weightOf(object);
     this.#changedAt = new Map(image.changedAt);
     this.#fences = new Map(image.fences);
     this.#sessions = Sessions.fromImage(image.sessions);
@@ -255,6 +312,11 @@ export class StoreState implements StateMachine, StoreReader {
     this.#hub.flush(this.#revision);
     this.#waiters.reached(this.#revision);
   }
+}
+
+/** What an object counts for in the quota. */
+function weightOf(object: StoredObject): number {
+  return object.key.length + object.bytes.length;
 }
 
 function holds(check: Check, found: StoredObject | undefined): boolean {

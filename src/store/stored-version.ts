@@ -1,10 +1,15 @@
 /**
  * One object at one revision: its JSON bytes, held once for the whole process, with the revision's digits
- * in their place. Parsing is put off until somebody asks.
+ * in their place. Parsing is put off until somebody asks; how many stay parsed is bounded (see parse-cache.ts).
  */
 
+import { crc32c } from '../lib/crc32c.ts';
 import { invariant } from '../lib/invariant.ts';
+import { ParseCache, type Parsed } from './parse-cache.ts';
 import type { Key, Revision, StoredObject } from './types.ts';
+
+/** One budget for the whole process, whatever state a version belongs to: it is the process's memory. */
+const parseCache = new ParseCache();
 
 /** The fields of a version, as kept in a snapshot. */
 export type VersionFields = {
@@ -16,13 +21,15 @@ export type VersionFields = {
 };
 
 /** An immutable stored object with a lazy parse. */
-export class StoredVersion implements StoredObject {
+export class StoredVersion implements StoredObject, Parsed {
   readonly key: Key;
   readonly revision: Revision;
   readonly createRevision: Revision;
   readonly bytes: Buffer;
   readonly revisionOffset: number;
   #parsed: unknown;
+  #used = false;
+  #checksum: number | undefined;
 
   constructor(fields: VersionFields) {
     this.key = fields.key;
@@ -33,8 +40,34 @@ export class StoredVersion implements StoredObject {
   }
 
   get object(): unknown {
-    this.#parsed ??= JSON.parse(this.bytes.toString('utf8'));
-    return this.#parsed;
+    if (this.#parsed !== undefined) {
+      this.#used = true;
+      return this.#parsed;
+    }
+    const parsed: unknown = JSON.parse(this.bytes.toString('utf8'));
+    this.#parsed = parsed;
+    parseCache.add(this);
+    return parsed;
+  }
+
+  get textBytes(): number {
+    return this.bytes.length;
+  }
+
+  /** Of the bytes; worked out once. */
+  get checksum(): number {
+    this.#checksum ??= crc32c(this.bytes) | 0;
+    return this.#checksum >>> 0;
+  }
+
+  takeUsed(): boolean {
+    const used = this.#used;
+    this.#used = false;
+    return used;
+  }
+
+  forget(): void {
+    this.#parsed = undefined;
   }
 }
 

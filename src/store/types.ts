@@ -83,6 +83,35 @@ export type ListResult =
     }
   | { readonly kind: 'too-old'; readonly oldest: Revision };
 
+/** A stretch of the past. */
+export type EventPage = {
+  readonly events: readonly StoreEvent[];
+  /** The page holds everything up to this revision; the next one begins behind it. */
+  readonly through: Revision;
+  /** Nothing follows: a watch from `through`, begun in the same turn, misses nothing. */
+  readonly complete: boolean;
+};
+
+/** The objects under a prefix as they were when it was taken, whatever happens meanwhile. */
+export type StoreView = {
+  readonly revision: Revision;
+  /** Number of objects. */
+  readonly size: number;
+  /** In key order. */
+  values(): Iterator<StoredObject> & Iterable<StoredObject>;
+};
+
+/** What the replica holds. */
+export type StoreUsage = {
+  readonly objects: number;
+  /** Text and keys of all objects: what the quota is about. Equal on every member at the same revision. */
+  readonly bytes: number;
+  readonly historyEvents: number;
+  /** Memory for what only the window of recent events keeps. */
+  readonly historyBytes: number;
+  readonly watches: number;
+};
+
 /** Batches of events of one watch, in order, without gaps; called synchronously at apply. */
 export type WatchSink = (events: readonly StoreEvent[], revision: Revision) => void;
 export interface StoreWatch {
@@ -102,6 +131,19 @@ export interface StoreReader {
   list(prefix: string, options?: ListOptions): ListResult;
   /** Number of objects under `prefix`. */
   count(prefix: string): number;
+  /** The newest state under `prefix`, to be gone through at leisure. Cheap, however many objects there are. */
+  view(prefix: string): StoreView;
+  /** Events under `prefix` behind `from`, about `eventsMax` of them, for who resumes at its own pace. */
+  eventsSince(
+    prefix: string,
+    from: Revision,
+    eventsMax: number,
+  ):
+    | ({ readonly kind: 'events' } & EventPage)
+    | { readonly kind: 'too-old'; readonly oldest: Revision };
+  /** The middle of the window: a watch that stands before it may soon be unable to resume. */
+  middleRevision(): Revision;
+  usage(): StoreUsage;
   /**
    * Events under `prefix` after `from`. With `from` undefined: after the newest revision. Events already in the
    * window are delivered before this returns. Taken atomically with any read in the same turn.

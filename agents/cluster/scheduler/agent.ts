@@ -67,6 +67,7 @@ class Scheduler {
     const { client, signal, clock } = this.#context;
     const unsubscribes: (() => void)[] = [];
     try {
+      unsubscribes.push(...this.#subscribe());
       // Placing a pod before all others are known would overfill nodes.
       await Promise.all([
         client.informer('Node').whenSynced(signal),
@@ -74,7 +75,6 @@ class Scheduler {
         client.informer('Service').whenSynced(signal),
         client.informer('Namespace').whenSynced(signal),
       ]);
-      unsubscribes.push(...this.#subscribe());
       while (!signal.aborted) {
         const batch = this.#queue.take(BATCH_MAX, clock.monotonicMs());
         if (batch.length === 0) {
