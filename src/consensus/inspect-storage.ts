@@ -44,6 +44,7 @@ export type SegmentReport = {
 };
 
 export type StorageReport = {
+  readonly directory: string;
   readonly segments: readonly SegmentReport[];
   /** The newest one, which a start uses. */
   readonly snapshot: SnapshotFile | undefined;
@@ -80,7 +81,7 @@ export async function inspectStorage(
       findings.push({ kind: 'damaged', file: wal, what: firstSentence(error) });
     }
   }
-  return { segments, snapshot, findings, leftovers, state };
+  return { directory, segments, snapshot, findings, leftovers, state };
 }
 
 /** Who votes and who follows by everything in the log, also what is not known to be committed. */

@@ -15,8 +15,8 @@ export const MEMBERS_PREFIX = '/skein/members/';
 /** Conflicts in a row before a write is given up: each means that somebody else's write went through. */
 const CONFLICTS_MAX = 100;
 
-const memberKey = (peer: string): string => internalKey(AREA, peer);
-const nameKey = (node: string): string => internalKey(NAMES_AREA, node);
+export const memberKey = (peer: string): string => internalKey(AREA, peer);
+export const memberNameKey = (node: string): string => internalKey(NAMES_AREA, node);
 
 const toRecord = (object: StoredObject): MemberRecord => object.object as MemberRecord;
 
@@ -76,7 +76,7 @@ export async function putMember(
     const key = memberKey(record.peer);
     const existing = store.get(key);
     if (mustExist && !existing) return { kind: 'absent' };
-    const holder = store.get(nameKey(record.node));
+    const holder = store.get(memberNameKey(record.node));
     const holderPeer = (holder?.object as { peer: string } | undefined)?.peer;
     if (holderPeer !== undefined && holderPeer !== record.peer) {
       const by = store.get(memberKey(holderPeer));
@@ -88,11 +88,11 @@ export async function putMember(
     const former = existing && toRecord(existing).node;
     const renamed = former !== undefined && former !== record.node;
     const result = await store.transact({
-      checks: [checkOf(key, existing), checkOf(nameKey(record.node), holder)],
+      checks: [checkOf(key, existing), checkOf(memberNameKey(record.node), holder)],
       operations: [
         put(key, record),
-        put(nameKey(record.node), { peer: record.peer }),
-        ...(renamed ? [{ op: 'delete', key: nameKey(former) } as const] : []),
+        put(memberNameKey(record.node), { peer: record.peer }),
+        ...(renamed ? [{ op: 'delete', key: memberNameKey(former) } as const] : []),
       ],
     });
     if (result.kind === 'committed') return { kind: 'written' };
@@ -115,7 +115,7 @@ export async function deleteMember(store: Store, peer: string): Promise<void> {
     const key = memberKey(peer);
     const existing = store.get(key);
     if (!existing) return;
-    const name = nameKey(toRecord(existing).node);
+    const name = memberNameKey(toRecord(existing).node);
     const holder = store.get(name);
     // The name may have gone to a successor already.
     const ours = (holder?.object as { peer: string } | undefined)?.peer === peer;

@@ -1,0 +1,101 @@
+/**
+ * Writes the log of a cluster that begins anew with one voter, into a directory of its own beside whatever is there. Nothing
+ * refers to it until cluster.json does: that one rename is where old becomes new, and a crash before it changes nothing.
+ */
+
+import { readdir, rm } from 'node:fs/promises';
+import { foundingConfState } from '../../../raft/config-change.ts';
+import { asIndex, asTerm } from '../../../raft/types.ts';
+import { createFileStorage } from '../../consensus/file-storage.ts';
+import { beginGroup } from '../../consensus/open-state.ts';
+import { SkeinError } from '../../lib/errors.ts';
+import { invariant } from '../../lib/invariant.ts';
+import { encodeCommand } from '../../store/commands.ts';
+import type { StoreState } from '../../store/state.ts';
+import type { Operation } from '../../store/types.ts';
+import { syncDirectory } from '../data-dir.ts';
+
+/**
+ * By how much a rebuilt state's revision moves on. Clients may have seen revisions that it lacks: none of those may come
+ * to mean something else. More than any cluster writes between two backups; revisions last for nine million such jumps.
+ */
+export const REVISION_JUMP = 1_000_000_000;
+
+const LOG_NAME = /^consensus-[0-9a-f]{8}$/;
+
+/** The directory of a new cluster's log below the data directory. */
+export const logName = (clusterId: string): string => `consensus-${clusterId.slice(0, 8)}`;
+
+/** Log positions of a state that is rebuilt. */
+export type Position = { readonly index: number; readonly term: number };
+
+/** Applies operations to a state that no running node has. Returns the position behind them. */
+export function edit(
+  state: StoreState,
+  position: Position,
+  operations: readonly Operation[],
+  client: string,
+): Position {
+  const index = asIndex(position.index + 1);
+  const data = encodeCommand({
+    kind: 'transaction',
+    transaction: { checks: [], operations },
+    client,
+    sequence: index,
+    acknowledged: index - 1,
+    born: position.index,
+  });
+  const [result] = state.apply([{ index, term: asTerm(position.term), data }]);
+  invariant(result?.kind === 'committed', 'an offline edit is applied', { result });
+  return { index, term: position.term };
+}
+
+/** A put of a bookkeeping record. */
+export const putRecord = (key: string, value: object): Operation => ({
+  op: 'put',
+  key,
+  value: Buffer.from(JSON.stringify(value)),
+  revisionOffset: -1,
+});
+
+/** Writes the log of cluster `clusterId`, whose only voter is `nodeId`, below `root`. Returns the directory's name. */
+export async function writeGroup(
+  root: string,
+  group: {
+    readonly clusterId: string;
+    readonly nodeId: string;
+    readonly state: StoreState;
+    readonly position: Position;
+  },
+): Promise<string> {
+  const { clusterId, nodeId, state, position } = group;
+  const name = logName(clusterId);
+  const directory = `${root}/${name}`;
+  const storage = createFileStorage({ directory, nodeId, clusterId });
+  const found = await storage.open();
+  if (found.hardState || found.snapshot) {
+    throw new SkeinError('config-invalid', `${directory} is there already`);
+  }
+  try {
+    await beginGroup(storage, state.snapshot(), {
+      index: asIndex(position.index),
+      term: asTerm(position.term),
+      confState: foundingConfState([nodeId]),
+    });
+  } finally {
+    await storage.close();
+  }
+  // The files are durable, and so must be the directories that name them.
+  for (const path of [`${directory}/wal`, `${directory}/snapshots`, directory, root]) {
+    await syncDirectory(path);
+  }
+  return name;
+}
+
+/** Removes logs below `root` that an interrupted attempt left: those that nothing refers to. */
+export async function removeAttempts(root: string, inUse: string | undefined): Promise<void> {
+  for (const name of await readdir(root)) {
+    if (!LOG_NAME.test(name) || name === inUse) continue;
+    await rm(`${root}/${name}`, { recursive: true });
+  }
+}
