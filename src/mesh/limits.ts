@@ -40,6 +40,8 @@ export type MeshLimits = {
   readonly silenceMs: number;
   /** A new connection must exchange greetings within this. Default 3 s. */
   readonly greetingMs: number;
+  /** How long the process at the other end of an older connection has to show that it lives. Default 500 ms. */
+  readonly contestMs: number;
   /** One dial to all addresses of a peer. Default 5 s, and 2 s for each address. */
   readonly dialMs: number;
   readonly dialAddressMs: number;
@@ -73,6 +75,7 @@ export const MESH_LIMITS: MeshLimits = {
   heartbeatMs: 500,
   silenceMs: 1500,
   greetingMs: 3000,
+  contestMs: 500,
   dialMs: 5000,
   dialAddressMs: 2000,
   redialInitialMs: 100,

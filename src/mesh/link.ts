@@ -6,6 +6,9 @@
  *   greeting --hello both ways--> up --close, silence, abort--> down
  *       \---------- deadline, refusal, close ------------------^
  *
+ * The side that was dialled judges the greeting before it answers, the other when the answer comes. A refusal
+ * is said before the connection is cut: it means that the peer's data directory is a copy.
+ *
  * Two nodes that dial each other get two links and keep one. The other is left in peace: a side that
  * has nothing of its own under way on it, and will start nothing, says so; when both have, it closes.
  */
@@ -15,6 +18,7 @@ import type { Clock, Timer } from '../lib/clock.ts';
 import { SkeinError } from '../lib/errors.ts';
 import { decode, encode } from './codec.ts';
 import { FramedStream } from './framed-stream.ts';
+import { parseRefusal, type Refusal } from './introduction.ts';
 import type { MeshLimits } from './limits.ts';
 import { RpcClient } from './rpc-client.ts';
 import type { PeerId, RequestOptions } from './types.ts';
@@ -28,6 +32,8 @@ export const RPC_PROTOCOL = '/skein/rpc/1';
 export type Greeting = {
   /** Differs at every start of a process: a peer that came back is a new one to its old links. */
   readonly incarnation: string;
+  /** How often the sender has started; 0 if it does not count. */
+  readonly start: number;
   /** Counts the dials of the dialling side; 0 from the other. */
   readonly sequence: number;
   /** Where the sender can be dialled. */
@@ -38,12 +44,18 @@ export type LinkOptions = {
   readonly clock: Clock;
   readonly limits: MeshLimits;
   readonly greeting: Greeting;
+  /** Judges the peer's greeting; undefined lets it in. */
+  readonly judge: (link: Link, remote: Greeting) => Promise<Refusal | undefined>;
+  /** The peer refused our greeting. */
+  readonly onRefused: (refusal: Refusal) => void;
   readonly onUp: (link: Link) => void;
   readonly onDown: (link: Link, reason: string) => void;
 };
 
 const HEARTBEAT = new Uint8Array(0);
 const LEAVE = encode('leave');
+const PROBE = encode('probe');
+const ALIVE = encode('alive');
 const CONTROL_FRAME_BYTES_MAX = 64 * 1024;
 const ADDRESSES_MAX = 32;
 
@@ -66,6 +78,7 @@ export class Link {
   readonly #deadline: Timer;
   readonly #becomeReady: { resolve: () => void; reject: (error: Error) => void };
   #state: 'greeting' | 'up' | 'down' = 'greeting';
+  #probes: ((alive: boolean) => void)[] = [];
   #control: FramedStream | undefined;
   #remote: Greeting | undefined;
   #leftByUs = false;
@@ -172,6 +185,17 @@ export class Link {
     });
   }
 
+  /** True if the process at the other end answers this moment, false if not within `contestMs`. */
+  probe(): Promise<boolean> {
+    if (this.#state !== 'up') return Promise.resolve(false);
+    const { clock, limits } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const timer = clock.after(limits.contestMs, () => resolve(false));
+    this.#probes.push(resolve);
+    this.#control?.send(PROBE).catch(() => resolve(false));
+    return promise.finally(() => timer.cancel());
+  }
+
   /** Says that we start nothing more here, if nothing of ours is under way. For surplus links. */
   leave(): void {
     if (!this.usable || this.streams > 0 || this.outstanding > 0) return;
@@ -201,7 +225,7 @@ export class Link {
 
   #useControl(control: FramedStream): void {
     this.#control = control;
-    control.send(encode(this.#options.greeting)).catch(() => {});
+    if (this.dialledByUs) this.#greet(control);
     void this.#readControl(control);
   }
 
@@ -209,8 +233,13 @@ export class Link {
     try {
       for await (const frame of control.frames) {
         if (frame.byteLength === HEARTBEAT.byteLength) continue;
-        if (this.#state === 'greeting') this.#greeted(decode(frame));
-        else if (decode(frame) === 'leave') this.#leftByPeer = true;
+        const value = decode(frame);
+        const refusal = parseRefusal(value);
+        if (refusal !== undefined) return this.#refusedByPeer(refusal);
+        if (this.#state === 'greeting') await this.#greeted(control, value);
+        else if (value === 'leave') this.#leftByPeer = true;
+        else if (value === 'probe') control.send(ALIVE).catch(() => {});
+        else if (value === 'alive') for (const tell of this.#probes.splice(0)) tell(true);
       }
       this.close('the peer ended the connection');
     } catch (error) {
@@ -218,17 +247,40 @@ export class Link {
     }
   }
 
-  #greeted(value: unknown): void {
+  #greet(control: FramedStream): void {
+    control.send(encode(this.#options.greeting)).catch(() => {});
+  }
+
+  async #greeted(control: FramedStream, value: unknown): Promise<void> {
     const remote = parseGreeting(value);
     if (remote === undefined) {
       this.close('the peer sent an unknown greeting');
       return;
     }
+    const refusal = await this.#options.judge(this, remote);
+    if (this.#state !== 'greeting') return;
+    if (refusal !== undefined) {
+      const { kind: refused, detail } = refusal;
+      await control.send(encode({ refused, detail })).catch(() => {});
+      // Frames reach the other side only while the connection stands.
+      await control.closeWrite().catch(() => {});
+      this.#down(`refused: ${detail}`);
+      this.#options.clock.after(this.#options.limits.contestMs, () =>
+        this.connection.abort(new SkeinError('not-admitted', detail)),
+      );
+      return;
+    }
+    if (!this.dialledByUs) this.#greet(control);
     this.#remote = remote;
     this.#state = 'up';
     this.#deadline.cancel();
     this.#options.onUp(this);
     this.#becomeReady.resolve();
+  }
+
+  #refusedByPeer(refusal: Refusal): void {
+    this.close(`the peer refused us: ${refusal.detail}`);
+    this.#options.onRefused(refusal);
   }
 
   async #openRpc(): Promise<RpcClient> {
@@ -253,6 +305,7 @@ export class Link {
     if (this.#state === 'down') return;
     this.#state = 'down';
     this.#deadline.cancel();
+    for (const tell of this.#probes.splice(0)) tell(false);
     const error = new SkeinError('peer-unreachable', `${this.peer}: ${reason}`, {
       retryable: true,
     });
@@ -266,9 +319,17 @@ export class Link {
 
 function parseGreeting(value: unknown): Greeting | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { incarnation, sequence, addresses } = value as Partial<Record<keyof Greeting, unknown>>;
+  const { incarnation, sequence, addresses, start } = value as Partial<
+    Record<keyof Greeting, unknown>
+  >;
   if (typeof incarnation !== 'string' || typeof sequence !== 'number') return undefined;
   if (!Array.isArray(addresses)) return undefined;
   const known = addresses.filter((address) => typeof address === 'string');
-  return { incarnation, sequence, addresses: known.slice(0, ADDRESSES_MAX) };
+  return {
+    incarnation,
+    // Members of the first release do not count their starts.
+    start: Number.isSafeInteger(start) ? (start as number) : 0,
+    sequence,
+    addresses: known.slice(0, ADDRESSES_MAX),
+  };
 }

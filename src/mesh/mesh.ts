@@ -15,6 +15,7 @@ import { decode, encode } from './codec.ts';
 import { FramedStream } from './framed-stream.ts';
 import { Gossip } from './gossip.ts';
 import { type Identity, loadIdentity, parseIdentity } from './identity.ts';
+import { type Introduction, UNINTRODUCED } from './introduction.ts';
 import { createHost } from './libp2p-host.ts';
 import { MESH_LIMITS, type MeshLimits } from './limits.ts';
 import { CONTROL_PROTOCOL, type Link, RPC_PROTOCOL } from './link.ts';
@@ -55,6 +56,10 @@ export type MeshOptions = {
 
 /** The mesh with the doors that joining needs; see join.ts. */
 export interface JoinableMesh extends Mesh {
+  /** Names this start of the process; in every greeting. */
+  readonly incarnation: string;
+  /** What to say in greetings from now on, and how to judge those of others. To be called before `admit`. */
+  introduce(introduction: Introduction): void;
   /** Lets peers that are no members open `protocol`, and nothing else. Returns how to end that. */
   welcomeStrangers(protocol: string, handler: StreamHandler): () => Promise<void>;
   /** Opens `protocol` to a peer that has not admitted us; the connection ends with the stream. */
@@ -82,6 +87,8 @@ export async function createMesh(
 
 class Libp2pMesh implements JoinableMesh {
   readonly self: PeerId;
+  readonly incarnation = randomBytes(8).toString('hex');
+  #introduction = UNINTRODUCED;
   readonly #components: MeshComponents;
   readonly #identity: Identity;
   readonly #limits: MeshLimits;
@@ -126,7 +133,8 @@ class Libp2pMesh implements JoinableMesh {
       random,
       log: this.#log,
       limits: this.#limits,
-      incarnation: randomBytes(8).toString('hex'),
+      incarnation: this.incarnation,
+      introduction: () => this.#introduction,
       metrics: registerMeshMetrics(this.#components.metrics, () => this.#facts()),
       onActive: (peer, link, previous) => this.#onActive(peer, link, previous),
     });
@@ -145,6 +153,10 @@ class Libp2pMesh implements JoinableMesh {
 
   addresses(): readonly string[] {
     return this.#running().host.getMultiaddrs().map(String);
+  }
+
+  introduce(introduction: Introduction): void {
+    this.#introduction = introduction;
   }
 
   handle(protocol: string, handler: StreamHandler, options: StreamOptions = {}): void {
@@ -312,7 +324,9 @@ class Libp2pMesh implements JoinableMesh {
     const { host, table } = this.#running();
     const guarded = (stream: Stream, connection: Connection) => {
       const link = table.linkOf(connection);
-      if (link === undefined) stream.abort(new SkeinError('not-admitted', 'members only'));
+      // Nothing but the greeting passes before it is judged.
+      const early = link?.up === false && protocol !== CONTROL_PROTOCOL;
+      if (link === undefined || early) stream.abort(new SkeinError('not-admitted', 'members only'));
       else take(stream, link);
     };
     await host.handle(protocol, guarded, {

@@ -12,6 +12,7 @@ import { SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
 import { chooseLink } from './choose-link.ts';
+import type { Introduction, Refusal } from './introduction.ts';
 import type { MeshLimits } from './limits.ts';
 import { type Greeting, Link } from './link.ts';
 import type { MeshMetrics } from './mesh-metrics.ts';
@@ -26,6 +27,8 @@ export type PeerTableOptions = {
   readonly limits: MeshLimits;
   /** Tells this start of the process from every other. */
   readonly incarnation: string;
+  /** What we say of ourselves, and how we judge others, at this moment. */
+  readonly introduction: () => Introduction;
   readonly metrics: MeshMetrics;
   /** The link in use with a peer changed; undefined when none is left. */
   readonly onActive: (peer: PeerId, link: Link | undefined, previous: Link | undefined) => void;
@@ -89,6 +92,8 @@ export class PeerTable {
       clock,
       limits,
       greeting: this.#greeting(connection.direction === 'outbound' ? ++this.#dials : 0),
+      judge: (_link, remote) => this.#judge(entry, remote),
+      onRefused: (refusal) => this.#options.introduction().onRefused(entry.peer, refusal),
       onUp: () => this.#onUp(entry, link),
       onDown: (_link, reason) => this.#onDown(entry, link, reason),
     });
@@ -190,7 +195,27 @@ export class PeerTable {
 
   #greeting(sequence: number): Greeting {
     const addresses = this.#options.host.getMultiaddrs().map(String);
-    return { incarnation: this.#options.incarnation, sequence, addresses };
+    const { start } = this.#options.introduction();
+    return { incarnation: this.#options.incarnation, start, sequence, addresses };
+  }
+
+  /** A process that greets while another start of the same peer lives and answers is a copy. */
+  async #judge(entry: Entry, remote: Greeting): Promise<Refusal | undefined> {
+    const refusal = this.#options.introduction().judge(entry.peer, remote);
+    if (refusal !== undefined) {
+      this.#options.log.warn({ peer: entry.peer, ...refusal }, 'refused the greeting of a copy');
+      return refusal;
+    }
+    const others = [...entry.links].filter(
+      (link) => link.up && link.remote?.incarnation !== remote.incarnation,
+    );
+    const alive = await Promise.all(others.map((link) => link.probe()));
+    const living = others.find((_, at) => alive[at]);
+    if (living === undefined) return undefined;
+    const where = living.connection.remoteAddr.toString();
+    const detail = `another process with this key lives at ${where}`;
+    this.#options.log.warn({ peer: entry.peer, where }, 'two processes speak with one key');
+    return { kind: 'in-use', detail };
   }
 
   #scheduleDial(entry: Entry, delayMs: number): void {
