@@ -6,12 +6,12 @@
 
 import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
+import { ApiClient, statusOf } from '../../src/chaos/api-client.ts';
+import { Follower } from '../../src/chaos/follower.ts';
+import { type ConfigMap, compareWithBooks, Ledger } from '../../src/chaos/ledger.ts';
 import { seededRandom } from '../../src/lib/random.ts';
-import { ApiClient, statusOf } from './support/api-client.ts';
 import { wreakHavoc } from './support/chaos.ts';
 import { TestCluster, waitFor } from './support/cluster.ts';
-import { Follower } from './support/follower.ts';
-import { type ConfigMap, compareWithBooks, Ledger } from './support/ledger.ts';
 
 const STREAMS = 8;
 const CHAOS_MS = 40_000;

@@ -4,7 +4,7 @@
  */
 
 import t from 'tap';
-import { ApiClient } from './support/api-client.ts';
+import { ApiClient } from '../../src/chaos/api-client.ts';
 import { TestCluster } from './support/cluster.ts';
 import { figures, median, Writes } from './support/writes.ts';
 

@@ -6,9 +6,9 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
+import { tracesOf } from '../../src/lab/traces.ts';
 import { claimLab } from './support/claim.ts';
 import { waitFor } from './support/cluster.ts';
-import { tracesOf } from './support/traces.ts';
 
 const SKEIN = new URL('../../scripts/skein', import.meta.url).pathname;
 const LABS = ['e2e-lab-a', 'e2e-lab-b'] as const;

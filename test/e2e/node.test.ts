@@ -8,8 +8,8 @@ import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import t, { type Test } from 'tap';
 import type { ActorInfo } from '../../src/actors/types.ts';
+import { ApiClient } from '../../src/chaos/api-client.ts';
 import type { NodeStatusReport } from '../../src/cli/status-types.ts';
-import { ApiClient } from './support/api-client.ts';
 import { type Output, TestCluster, waitFor } from './support/cluster.ts';
 import { figures, median } from './support/writes.ts';
 

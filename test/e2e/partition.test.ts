@@ -4,7 +4,7 @@
  */
 
 import t, { type Test } from 'tap';
-import { type Answer, ApiClient, statusOf } from './support/api-client.ts';
+import { type Answer, ApiClient, statusOf } from '../../src/chaos/api-client.ts';
 import { TestCluster, waitFor } from './support/cluster.ts';
 import { CONFIG_MAPS, Writes } from './support/writes.ts';
 

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import t from 'tap';
-import { ApiClient } from './support/api-client.ts';
+import { ApiClient } from '../../src/chaos/api-client.ts';
 import { TestCluster, waitFor } from './support/cluster.ts';
 
 const cluster = await TestCluster.start(t, { name: 'secrets', flags: ['--log-level=debug'] });

@@ -1,6 +1,6 @@
 /** Requests that must be refused, each with the code and reason that clients branch on. */
 
-import type { Call } from './api-client.ts';
+import type { Call } from '../../../src/chaos/api-client.ts';
 import { CONFIG_MAPS } from './writes.ts';
 
 export type Case = Call & {

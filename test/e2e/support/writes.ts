@@ -1,6 +1,6 @@
 /** One client that writes ConfigMaps one after the other and knows which were acknowledged, and how long each took. */
 
-import type { ApiClient } from './api-client.ts';
+import type { ApiClient } from '../../../src/chaos/api-client.ts';
 import { waitFor } from './cluster.ts';
 
 /** Enough to see that things go on. */

@@ -3,7 +3,7 @@
  * acknowledged, what was refused and what nobody knows. Afterwards the cluster must agree with the books.
  */
 
-import type { Random } from '../../../src/lib/random.ts';
+import type { Random } from '../lib/random.ts';
 import { type Answer, type ApiClient, NoAnswer, statusOf } from './api-client.ts';
 
 /** What a key may hold: a value, or nothing. More than one while an outcome is unknown. */

@@ -3,7 +3,7 @@
  * another from the last revision it saw. What it knows must equal what a list says.
  */
 
-import type { Random } from '../../../src/lib/random.ts';
+import type { Random } from '../lib/random.ts';
 import type { ApiClient } from './api-client.ts';
 import type { ConfigMap } from './ledger.ts';
 

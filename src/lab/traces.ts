@@ -1,9 +1,8 @@
 /** Whatever a lab could leave behind on the machine, looked for in the machine and not in the lab's own books. */
 
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { runCommand } from '../../../src/lib/command.ts';
-
-const LAB_ROOT = '/var/lib/skein-lab';
+import { runCommand } from '../lib/command.ts';
+import { labRoot } from './state.ts';
 
 /** Every trace of lab `name`, one line each, sorted. `index` is that of its subnet, where it is known. */
 export async function tracesOf(name: string, index?: number): Promise<readonly string[]> {
@@ -43,7 +42,7 @@ async function controlGroups(name: string): Promise<readonly string[]> {
 
 /** Processes that run in, mount, or were told of anything of the lab; commands of the lab itself excepted. */
 async function processes(name: string): Promise<readonly string[]> {
-  const own = `${LAB_ROOT}/${name}/`;
+  const own = `${labRoot()}/${name}/`;
   const found: string[] = [];
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
@@ -61,7 +60,7 @@ async function processes(name: string): Promise<readonly string[]> {
 }
 
 async function files(name: string): Promise<readonly string[]> {
-  const path = `${LAB_ROOT}/${name}`;
+  const path = `${labRoot()}/${name}`;
   const exists = await stat(path).then(
     () => true,
     () => false,
