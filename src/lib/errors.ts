@@ -23,6 +23,7 @@ export const ERROR_CODES = {
   'mailbox-full': 'The actor cannot take the message now.',
   'actor-stopped': 'The actor has stopped, or never existed.',
   'data-damaged': 'Stored data fails its checksum, or belongs to another node.',
+  'key-missing': 'Stored secrets are sealed under a key that this node does not have.',
   'disk-failed': 'A durable write failed; the process must end.',
   'command-failed': 'A program we ran could not start, failed, or took too long.',
   'runtime-failed': 'The container runtime refused or failed a call.',

@@ -40,6 +40,8 @@ const RETRY = { initialMs: 5, maxMs: 200 };
  * had better hear it than wait. A write that may be in a log goes on asking for its fate until its deadline.
  */
 const LEADER_WAIT_MS = 4_000;
+/** A command made by a replica that was behind is made anew this often. */
+const REMAKES_MAX = 3;
 
 type CommandBody =
   | { readonly kind: 'transaction'; readonly transaction: Parameters<Store['transact']>[0] }
@@ -132,6 +134,7 @@ class Writer {
 
   async write(body: CommandBody, options: TransactOptions = {}): Promise<Answer> {
     const endMs = this.#clock.monotonicMs() + (options.deadlineMs ?? this.#deadlineMs);
+    await this.#learnSealing(body, endMs, options);
     for (let attempt = 0; ; attempt++) {
       if (this.#outstanding.size >= IN_FLIGHT_MAX) {
         const text = `${IN_FLIGHT_MAX} writes of this node are in flight`;
@@ -149,12 +152,20 @@ class Writer {
       }
       // This replica is far behind. The command certainly had no effect: catch up and make it anew.
       const deadlineMs = endMs - this.#clock.monotonicMs();
-      if (attempt > 0 || deadlineMs <= 0) {
+      if (attempt >= REMAKES_MAX || deadlineMs <= 0) {
         const text = 'the local replica is too far behind to write';
         throw new SkeinError('proposal-dropped', text, { retryable: true });
       }
       await this.#components.consensus.readBarrier({ ...options, deadlineMs });
     }
+  }
+
+  /** A replica that knows nothing of sealing may be behind: a secret must not go into the log in plain because of that. */
+  async #learnSealing(body: CommandBody, endMs: number, options: TransactOptions): Promise<void> {
+    const { state, consensus } = this.#components;
+    if (body.kind !== 'transaction' || !state.sealing.isUncertain(body.transaction)) return;
+    const deadlineMs = Math.max(0, endMs - this.#clock.monotonicMs());
+    await consensus.readBarrier({ ...options, deadlineMs });
   }
 
   /**
@@ -163,13 +174,17 @@ class Writer {
    */
   #encode(body: CommandBody, sequence: number): Buffer {
     const [oldest = sequence] = this.#outstanding;
-    return encodeCommand({
-      client: this.#client,
-      sequence,
-      acknowledged: oldest - 1,
-      born: this.#components.state.appliedIndex,
-      ...body,
-    });
+    const { state } = this.#components;
+    return encodeCommand(
+      {
+        client: this.#client,
+        sequence,
+        acknowledged: oldest - 1,
+        born: state.appliedIndex,
+        ...body,
+      },
+      state.sealing.inForce,
+    );
   }
 
   async #propose(
@@ -191,6 +206,8 @@ class Writer {
         if (result.kind === 'invalid') {
           throw new SkeinError('proposal-dropped', `refused at apply: ${result.reason}`);
         }
+        // Certainly without effect: a retry of what was applied would have got its earlier result.
+        if (result.kind === 'stale-key') return 'made-too-early';
         if (result.kind !== 'expired') return result;
         if (!uncertain) return 'made-too-early';
         throw unknownOutcome('its session has expired');

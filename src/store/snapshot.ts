@@ -135,9 +135,8 @@ function* frames(image: StateImage<SortedReader<StoredObject>>): Generator<Uint8
   let rows: ObjectRow[] = [];
   let bytes = 0;
   for (const object of image.objects.values('')) {
-    const { key, revision, createRevision, revisionOffset } = object;
-    rows.push([key, revision, createRevision, revisionOffset, object.bytes]);
-    bytes += key.length + object.bytes.length;
+    rows.push(rowOf(object, sealing?.inForce));
+    bytes += object.key.length + object.bytes.length;
     if (bytes < FRAME_BYTES) continue;
     yield frame(rows);
     rows = [];
@@ -166,15 +165,29 @@ function isTrailer(rows: Trailer | ObjectRow[]): rows is Trailer {
   return rows[0] === 'end';
 }
 
-function addRow(objects: SortedMap<StoredObject>, row: ObjectRow): void {
-  const [key, revision, createRevision, revisionOffset, value] = row;
-  const bytes = Buffer.allocUnsafeSlow(value.length);
-  bytes.set(value);
+function rowOf(object: StoredObject, sealing: SealingInForce | undefined): ObjectRow {
+  const { key, revision, createRevision, revisionOffset, bytes } = object;
+  if (!sealing?.seals(key)) return [key, revision, createRevision, revisionOffset, bytes];
+  const value = sealing.sealObject(key, revision, bytes);
+  return [key, revision, createRevision, revisionOffset, value, true];
+}
+
+function addRow(
+  objects: SortedMap<StoredObject>,
+  row: ObjectRow,
+  sealing: SealingImage | undefined,
+): void {
+  const [key, rowRevision, createRevision, revisionOffset, value, sealed] = row;
+  const revision = rowRevision as Revision;
+  const plain = sealed ? sealing?.inForce.openObject(key, revision, value) : value;
+  if (plain === undefined) throw damaged(`the sealed value of ${key} was changed`);
+  const bytes = Buffer.allocUnsafeSlow(plain.length);
+  bytes.set(plain);
   objects.set(
     key,
     new StoredVersion({
       key,
-      revision: revision as Revision,
+      revision,
       createRevision: createRevision as Revision,
       bytes,
       revisionOffset,

@@ -9,11 +9,13 @@
 import type { CommittedEntry, SnapshotSource, StateMachine } from '../consensus/types.ts';
 import { invariant } from '../lib/invariant.ts';
 import { type Logger, silentLogger } from '../lib/logger.ts';
-import { type CommandResult, decodeCommand } from './commands.ts';
+import type { ClusterKey } from '../sealing/cluster-key.ts';
+import { type Command, type CommandResult, decodeCommand } from './commands.ts';
 import { History, type HistoryOptions } from './history.ts';
 import { resourcePrefixOf } from './keys.ts';
 import { listFormer } from './list-former.ts';
 import { RevisionWaiters } from './revision-waiters.ts';
+import { SEALING_KEY, Sealing } from './sealing.ts';
 import { Sessions } from './sessions.ts';
 import { readSnapshot, type StateImage, snapshotSource } from './snapshot.ts';
 import { SortedMap } from './sorted-map.ts';
@@ -40,7 +42,11 @@ import type {
 import { WatchHub } from './watch-hub.ts';
 
 /** Limits and collaborators of a replica's state. */
-export type StoreStateOptions = HistoryOptions & { readonly logger?: Logger };
+export type StoreStateOptions = HistoryOptions & {
+  readonly logger?: Logger;
+  /** For values that are sealed in the log and in snapshots. Default: none; then only a state without any can be held. */
+  readonly clusterKey?: ClusterKey;
+};
 
 /** The state of one replica: state machine to consensus, reader to everybody else. */
 export class StoreState implements StateMachine, StoreReader {
@@ -54,8 +60,13 @@ export class StoreState implements StateMachine, StoreReader {
   readonly #history: History;
   readonly #hub: WatchHub;
   readonly #waiters = new RevisionWaiters();
+  readonly #clusterKey: ClusterKey | undefined;
+  /** What is sealed, and under which key. */
+  readonly sealing: Sealing;
 
   constructor(options: StoreStateOptions = {}) {
+    this.#clusterKey = options.clusterKey;
+    this.sealing = new Sealing(options.clusterKey);
     this.#history = new History(options);
     this.#hub = new WatchHub(options.logger ?? silentLogger);
   }
@@ -85,12 +96,13 @@ export class StoreState implements StateMachine, StoreReader {
       fences: [...this.#fences],
       changedAt: [...this.#changedAt],
       sessions: this.#sessions.image(),
+      sealing: this.sealing.image(),
       objects: this.#objects.view(),
     });
   }
 
   async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    this.#replace(await readSnapshot(chunks));
+    this.#replace(await readSnapshot(chunks, this.#clusterKey));
   }
 
   revision(): Revision {
@@ -206,6 +218,14 @@ export class StoreState implements StateMachine, StoreReader {
     this.#history.reset(revision);
   }
 
+  /** Begins the state of a new cluster: `record` is in force from its first entry on, and no secret is ever written in plain. */
+  found(record: Uint8Array): void {
+    invariant(this.#appliedIndex === 0 && this.#revision === 0, 'a state is founded when empty');
+    const put = { op: 'put', key: SEALING_KEY, value: record, revisionOffset: -1 } as const;
+    this.#operate(put, 1 as Revision);
+    this.sealing.adopt(record, 0);
+  }
+
   #applyEntry(entry: CommittedEntry): CommandResult {
     invariant(entry.index > this.#appliedIndex, 'entries are applied once, in order', {
       index: entry.index,
@@ -217,8 +237,17 @@ export class StoreState implements StateMachine, StoreReader {
     return this.#sessions.answer(command, entry.index, () =>
       command.kind === 'claim'
         ? this.#claim(command.name, command.term)
-        : this.#transact(command.transaction),
+        : this.#open(command, entry.index),
     );
+  }
+
+  #open(command: Extract<Command, { readonly kind: 'transaction' }>, index: number): CommandResult {
+    const opened = this.sealing.open(command, index);
+    if (opened.kind !== 'opened') return opened;
+    const result = this.#transact(opened.transaction);
+    const { record } = opened;
+    if (record !== undefined && result.kind === 'committed') this.sealing.adopt(record, index);
+    return result;
   }
 
   #claim(name: string, term: number): CommandResult {
@@ -305,6 +334,7 @@ export class StoreState implements StateMachine, StoreReader {
     this.#changedAt = new Map(image.changedAt);
     this.#fences = new Map(image.fences);
     this.#sessions = Sessions.fromImage(image.sessions);
+    this.sealing.restore(image.sealing);
     this.#revision = image.revision;
     this.#appliedIndex = image.appliedIndex;
     this.#history.reset(image.revision);
