@@ -44,6 +44,16 @@ export type ReadBook = {
   count: number;
 };
 
+/** What was promised to leaders and by peers; see lease.ts. */
+export type LeaseBook = {
+  /** Ticks since our last promise; since the start, as the process before this one may have promised. */
+  promiseElapsed: number;
+  /** The last rounds of heartbeats, the oldest first, and when they left; undefined: not yet. */
+  sent: { readonly context: number; atMs: number | undefined }[];
+  /** Somebody was told to take over in this term, and may campaign in spite of every promise. */
+  handedOver: boolean;
+};
+
 /** A batch handed to the driver and not yet acknowledged. */
 export type Batch = {
   readonly ready: Ready;
@@ -71,8 +81,11 @@ export type Core = {
 
   electionElapsed: number;
   heartbeatElapsed: number;
-  /** This role's election timeout in ticks, drawn at its beginning. */
-  electionTimeout: number;
+  /** The shortest time without a leader before an election, in ticks; adapted by the driver. */
+  electionTicks: number;
+  /** Where in its range this role's timeout lies, in [0, 1): drawn at the role's beginning. */
+  jitter: number;
+  readonly lease: LeaseBook;
   /** Answers to the poll that is running, by voter. */
   readonly votes: Map<NodeId, boolean>;
   /** True from becoming candidate until the batch with our own vote is handed out. */
@@ -126,7 +139,9 @@ export function createCore(options: RaftOptions, initial: InitialState): Core {
     removed: new Set(),
     electionElapsed: 0,
     heartbeatElapsed: 0,
-    electionTimeout: drawElectionTimeout(settings),
+    electionTicks: settings.electionTicks,
+    jitter: settings.random(),
+    lease: { promiseElapsed: 0, sent: [], handedOver: false },
     votes: new Map(),
     selfVoteDue: false,
     peers: new Map(),
@@ -145,10 +160,16 @@ export function createCore(options: RaftOptions, initial: InitialState): Core {
   };
 }
 
-/** Draws from [n, 2n): redrawn at each role change, so that split votes do not repeat (5.2). */
-export function drawElectionTimeout(settings: Settings): number {
-  const { electionTicks, random } = settings;
-  return electionTicks + Math.floor(random() * electionTicks);
+/**
+ * Ticks after which this role campaigns: in [n, 2n), redrawn at each role change, so that split votes do not
+ * repeat (5.2). Whoever asked for pre-votes already asks again sooner: that disturbs nobody, and those who
+ * refused because they had heard the leader a moment later than we did would grant it now.
+ */
+export function electionTimeout({ role, electionTicks, jitter, settings }: Core): number {
+  if (role === 'pre-candidate') {
+    return settings.heartbeatTicks + 1 + Math.floor((jitter * electionTicks) / 2);
+  }
+  return electionTicks + Math.floor(jitter * electionTicks);
 }
 
 /** True if this member has a vote of its own and its log can be judged by others. */

@@ -6,7 +6,8 @@
 import type { Core } from './core.ts';
 import { isPromotable, sendAfterPersist } from './core.ts';
 import { unreachable } from './invariant.ts';
-import { isVoter, voteResult } from './quorum.ts';
+import { hasPromised } from './lease.ts';
+import { isSoleVoter, isVoter, voteResult } from './quorum.ts';
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from './roles.ts';
 import type { Message, NodeId, Term } from './types.ts';
 
@@ -18,7 +19,7 @@ export type CampaignKind = 'pre-vote' | 'transfer';
 
 /** Campaigns unless something forbids it; says so in the trace when it does. */
 export function maybeCampaign(core: Core, kind: CampaignKind): void {
-  const obstacle = campaignObstacle(core);
+  const obstacle = campaignObstacle(core, kind);
   if (obstacle !== undefined) {
     core.settings.trace?.('no-campaign', { reason: obstacle });
     return;
@@ -27,12 +28,15 @@ export function maybeCampaign(core: Core, kind: CampaignKind): void {
   else requestPreVotes(core);
 }
 
-function campaignObstacle(core: Core): string | undefined {
+function campaignObstacle(core: Core, kind: CampaignKind): string | undefined {
   if (core.role === 'leader') return 'leads already';
   if (!isVoter(core.confState, core.id)) return 'is no voter';
   if (!isPromotable(core)) return 'a snapshot is being taken over';
   // The election would be counted in a membership that is known to be outdated.
   if (core.log.hasUnappliedConfig()) return 'a committed membership change is not applied yet';
+  if (kind === 'pre-vote' && hasPromised(core) && !isSoleVoter(core.confState, core.id)) {
+    return 'has promised a leader to wait';
+  }
   return undefined;
 }
 
@@ -70,7 +74,7 @@ function broadcastVoteRequest(core: Core, type: VoteRequest['type'], transfer: b
  * timeout (9.6). A leader that is cut off loses its lease with the quorum.
  */
 export function inLease(core: Core): boolean {
-  return core.leader !== undefined && core.electionElapsed < core.settings.electionTicks;
+  return core.leader !== undefined && core.electionElapsed < core.electionTicks;
 }
 
 /** Answers a request whose term is not below ours; terms have been adapted before. */
@@ -83,7 +87,7 @@ export function answerVoteRequest(core: Core, request: VoteRequest): void {
     (type === 'pre-vote' && term > core.term);
   const upToDate = core.log.isUpToDate({ index: request.lastIndex, term: request.lastTerm });
   // A learner answers too: it may have been made a voter without knowing it yet.
-  const granted = free && upToDate;
+  const granted = free && upToDate && !goesFirst(core, request);
   core.settings.trace?.('vote', { type, candidate: from, term, granted });
   if (type === 'pre-vote') {
     // A grant speaks of the term that is asked for, a refusal of ours: the asker learns of it.
@@ -96,6 +100,24 @@ export function answerVoteRequest(core: Core, request: VoteRequest): void {
     core.vote = from;
   }
   sendAfterPersist(core, response(core, 'vote-response', from, core.term, !granted));
+}
+
+/**
+ * True if we asked for pre-votes at the same time and go first. Two members that grant each other's both stand for
+ * election, vote for themselves, and lose an election timeout to a split vote (9.6 leaves that to chance).
+ * Only a poll that began a moment ago counts, so that a member whose requests get lost holds up nobody.
+ */
+function goesFirst(core: Core, { type, from, term, lastIndex, lastTerm }: VoteRequest): boolean {
+  const { tail } = core.log;
+  return (
+    type === 'pre-vote' &&
+    core.role === 'pre-candidate' &&
+    core.electionElapsed < core.settings.heartbeatTicks &&
+    core.id < from &&
+    term === core.term + 1 &&
+    lastIndex === tail.lastIndex &&
+    lastTerm === tail.lastTerm
+  );
 }
 
 /** Refuses a pre-vote of a term below ours, so that the asker catches up instead of asking on. */

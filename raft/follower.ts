@@ -6,6 +6,7 @@
 import { emptyConfState, membersOf } from './config-change.ts';
 import type { Core } from './core.ts';
 import { removedNodesMax, sendAfterPersist } from './core.ts';
+import { promise } from './lease.ts';
 import type { ConfState, LogIndex, Message, NodeId, Term } from './types.ts';
 
 type Append = Extract<Message, { type: 'append' }>;
@@ -44,7 +45,11 @@ export function handleHeartbeat(core: Core, heartbeat: Heartbeat): void {
   core.log.commitTo(heartbeat.commit);
   const { id: from, term } = core;
   const { from: to, readContext } = heartbeat;
-  core.messages.push({ type: 'heartbeat-response', from, to, term, readContext });
+  const promiseMs = promise(core);
+  core.messages.push({
+    ...{ type: 'heartbeat-response', from, to, term, readContext },
+    ...(promiseMs === undefined ? {} : { promiseMs }),
+  });
 }
 
 /** A snapshot whose bytes have arrived: taken over unless our own log reaches as far. */

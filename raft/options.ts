@@ -1,11 +1,17 @@
 /** The limits and clocks of one member, checked once and filled with their defaults. */
 
-import type { RaftOptions } from './types.ts';
+import type { LeaseOptions, RaftOptions } from './types.ts';
 
 export type Trace = NonNullable<RaftOptions['trace']>;
 
 /** Options with every default in place. */
-export type Settings = Required<Omit<RaftOptions, 'trace'>> & { readonly trace: Trace | undefined };
+export type Settings = Required<Omit<RaftOptions, 'trace' | 'lease'>> & {
+  readonly trace: Trace | undefined;
+  readonly lease: LeaseSettings | undefined;
+};
+
+/** A promise, and the ticks after which it is certainly over. */
+export type LeaseSettings = { readonly promiseMs: number; readonly promiseTicks: number };
 
 /** Fills in the defaults stated at RaftOptions. Throws RangeError for values that cannot work. */
 export function resolveOptions(options: RaftOptions): Settings {
@@ -19,6 +25,7 @@ export function resolveOptions(options: RaftOptions): Settings {
     uncommittedBytesMax: options.uncommittedBytesMax ?? 64 * 1024 * 1024,
     committedBytesMax: options.committedBytesMax ?? 1024 * 1024,
     pendingReadsMax: options.pendingReadsMax ?? 4096,
+    lease: options.lease === undefined ? undefined : resolveLease(options.lease),
     random: options.random,
     trace: options.trace,
   };
@@ -27,6 +34,15 @@ export function resolveOptions(options: RaftOptions): Settings {
   if (settings.electionTicks <= settings.heartbeatTicks) {
     throw new RangeError('electionTicks is more than heartbeatTicks: leaders would be deposed');
   }
+  if (settings.lease !== undefined && settings.lease.promiseTicks > settings.electionTicks) {
+    throw new RangeError('a promise is no longer than the shortest election timeout');
+  }
   if (settings.inflightMessagesMax < 1) throw new RangeError('inflightMessagesMax is at least 1');
   return settings;
+}
+
+/** The tick that a promise begins in may be almost over: it does not count. */
+function resolveLease({ promiseMs, tickMs }: LeaseOptions): LeaseSettings {
+  if (!(promiseMs > 0 && tickMs > 0)) throw new RangeError('a promise and a tick take time');
+  return { promiseMs, promiseTicks: Math.ceil(promiseMs / tickMs) + 1 };
 }

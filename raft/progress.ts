@@ -38,6 +38,8 @@ export class Progress {
   /** The context and the commit index of the last heartbeat. */
   heartbeatContext = 0;
   heartbeatCommit = 0 as LogIndex;
+  /** Until then the peer helps nobody else to lead, by the driver's clock; see lease.ts. */
+  promisedUntilMs = 0;
   /** The commit index that the peer is known to know. */
   knownCommit = 0 as LogIndex;
   /** An append is due even if it carries no entry: to probe, or to find out that some were lost. */

@@ -55,8 +55,17 @@ export interface RaftNode {
   reportUnreachable(node: NodeId): void;
   /** The transfer of a snapshot to `node` ended. To be called for every 'snapshot' message. */
   reportSnapshot(node: NodeId, ok: boolean): void;
+  /**
+   * Waits for a silent leader for this many ticks at least, from now on; never for fewer than the option says. For a
+   * driver that knows how late messages and syncs are here and now.
+   */
+  adaptElectionTicks(ticks: number): void;
   hasReady(): boolean;
-  ready(): Ready;
+  /**
+   * Hands out a batch. `nowMs` is the time right now on a clock that never goes back nor stands still, and is asked
+   * for leases only (lease.ts): without it every read takes a round of heartbeats.
+   */
+  ready(nowMs?: number): Ready;
   /** The oldest outstanding batch's entries and hard state are durable. */
   persisted(ready: Ready): void;
   /** Everything up to `index` is applied by the state machine. */
@@ -140,8 +149,13 @@ class CoreNode implements RaftNode {
     return hasReady(this.#core);
   }
 
-  ready(): Ready {
-    return takeReady(this.#core);
+  adaptElectionTicks(ticks: number): void {
+    const core = this.#core;
+    core.electionTicks = Math.max(core.settings.electionTicks, Math.ceil(ticks));
+  }
+
+  ready(nowMs?: number): Ready {
+    return takeReady(this.#core, nowMs);
   }
 
   persisted(ready: Ready): void {

@@ -3,10 +3,11 @@
  * commit index of when it came, once 1. the leader committed an entry of its own term, so that its
  * commit index is not behind an earlier leader's, and 2. a quorum answered a heartbeat that left
  * afterwards, so that nobody else led meanwhile. All reads between two batches share one round, and
- * an answer to a round confirms every earlier one.
+ * an answer to a round confirms every earlier one. While a quorum's promises hold (lease.ts) no round is needed.
  */
 
 import type { Core, Read } from './core.ts';
+import { leaseHolds } from './lease.ts';
 import { committedIndex } from './quorum.ts';
 import type { LogIndex, NodeId } from './types.ts';
 
@@ -41,21 +42,23 @@ export function releaseHeldReads(core: Core): void {
 
 /**
  * Begins a round for the reads that came since the last one. Returns the context a heartbeat has to
- * carry now; undefined if nothing is to be confirmed, or nobody has to confirm it.
+ * carry now; undefined if nothing is to be confirmed, or nobody has to confirm it. `nowMs`: see `RaftNode.ready`.
  */
-export function beginReadRound(core: Core): number | undefined {
+export function beginReadRound(core: Core, nowMs: number | undefined): number | undefined {
   const { reads } = core;
   if (reads.forming.length === 0) return undefined;
+  if (leaseHolds(core, nowMs)) {
+    core.settings.trace?.('lease-read', { index: core.log.commit, count: reads.forming.length });
+    for (const read of reads.forming) answer(core, read, core.log.commit);
+    reads.count -= reads.forming.length;
+    reads.forming = [];
+    return undefined;
+  }
   reads.context++;
   reads.rounds.push({ context: reads.context, index: core.log.commit, reads: reads.forming });
   reads.forming = [];
   confirmReads(core);
   return reads.rounds.length === 0 ? undefined : reads.context;
-}
-
-/** The context of the newest round that waits, for the periodic heartbeat; 0 if none does. */
-export function pendingReadContext(core: Core): number {
-  return core.reads.rounds.length === 0 ? 0 : core.reads.context;
 }
 
 /** Answers the reads of every round that a quorum confirmed. */

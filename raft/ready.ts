@@ -6,6 +6,7 @@
 import type { Core } from './core.ts';
 import { recordSelfVote } from './election.ts';
 import { broken } from './invariant.ts';
+import { stampHeartbeats } from './lease.ts';
 import { beginReadRound } from './read-index.ts';
 import { broadcastHeartbeat, flushReplication, maybeCommit } from './replication.ts';
 import type { Entry, HardState, Ready } from './types.ts';
@@ -24,11 +25,12 @@ export function hasReady(core: Core): boolean {
   );
 }
 
-/** Hands out everything there is to do. */
-export function takeReady(core: Core): Ready {
+/** Hands out everything there is to do. `nowMs`: see `RaftNode.ready`. */
+export function takeReady(core: Core, nowMs: number | undefined): Ready {
   flushReplication(core);
-  const readContext = beginReadRound(core);
+  const readContext = beginReadRound(core, nowMs);
   if (readContext !== undefined) broadcastHeartbeat(core, readContext);
+  stampHeartbeats(core, nowMs);
   const hardState = changedHardState(core);
   const { entries, snapshot } = core.log.beginWrite();
   const committed = core.log.nextToApply(core.settings.committedBytesMax);

@@ -5,6 +5,7 @@
 
 import type { Core } from './core.ts';
 import { broken, unreachable } from './invariant.ts';
+import { noteHeartbeatRound } from './lease.ts';
 import { entryBytes } from './log-tail.ts';
 import type { Progress } from './progress.ts';
 import { committedIndex } from './quorum.ts';
@@ -84,8 +85,9 @@ function maybeSendSnapshot(core: Core, progress: Progress): boolean {
   return true;
 }
 
-/** One heartbeat to everybody. The commit index is capped at what the peer is known to have. */
+/** One heartbeat to everybody; what follows from the answers hangs on `readContext`. The commit index is capped at what the peer is known to have. */
 export function broadcastHeartbeat(core: Core, readContext: number): void {
+  noteHeartbeatRound(core, readContext);
   for (const progress of core.peers.values()) {
     const commit = Math.min(progress.match, core.log.commit) as LogIndex;
     const { id: from, term } = core;
@@ -198,6 +200,7 @@ export function reportSnapshot(core: Core, node: NodeId, ok: boolean): void {
 /** Tells the target of a hand-over to campaign as soon as it has everything. */
 export function completeTransfer(core: Core, progress: Progress): void {
   if (core.transferTarget !== progress.node || progress.match !== core.log.lastIndex) return;
+  core.lease.handedOver = true;
   core.messages.push({
     type: 'timeout-now',
     from: core.id,

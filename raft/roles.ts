@@ -5,7 +5,7 @@
 
 import { membersOf } from './config-change.ts';
 import type { Core } from './core.ts';
-import { drawElectionTimeout, newProgress } from './core.ts';
+import { newProgress } from './core.ts';
 import { broken } from './invariant.ts';
 import { appendOwn } from './proposals.ts';
 import { dropReads } from './read-index.ts';
@@ -72,6 +72,8 @@ function enterTerm(core: Core, term: Term): void {
   core.takeOverDue = false;
   core.leavingIndex = undefined;
   core.replicationDue = false;
+  core.lease.sent = [];
+  core.lease.handedOver = false;
   dropReads(core);
 }
 
@@ -79,6 +81,6 @@ function enterRole(core: Core, role: Role): void {
   core.role = role;
   core.electionElapsed = 0;
   core.heartbeatElapsed = 0;
-  core.electionTimeout = drawElectionTimeout(core.settings);
+  core.jitter = core.settings.random();
   core.settings.trace?.('become', { role, term: core.term, leader: core.leader });
 }

@@ -20,6 +20,7 @@ import {
   hearLeader,
 } from './follower.ts';
 import { broken, unreachable } from './invariant.ts';
+import { hasPromised, notePromise } from './lease.ts';
 import { maybeLeave } from './leaving.ts';
 import { confirmReads, maybeAddRead } from './read-index.ts';
 import { handleAppendResponse, noteHeartbeatResponse } from './replication.ts';
@@ -71,6 +72,10 @@ function adaptTerm(core: Core, message: Message): boolean {
   }
   if (term < core.term) {
     answerOld(core, message);
+    return false;
+  }
+  if ((type === 'vote' || type === 'pre-vote') && !message.transfer && hasPromised(core)) {
+    core.settings.trace?.('promise-refusal', { type, candidate: from, term });
     return false;
   }
   if (term === core.term) return true;
@@ -171,6 +176,7 @@ function handleHeartbeatResponse(
   if (core.role !== 'leader' || progress === undefined) return;
   const { readContext } = message;
   noteHeartbeatResponse(core, progress, readContext);
+  notePromise(core, progress, message);
   if (readContext <= progress.readAck) return;
   progress.readAck = readContext;
   confirmReads(core);

@@ -1,10 +1,11 @@
 /** Time, counted in ticks: elections for those who follow, heartbeats and self-doubt for who leads. */
 
 import type { Core } from './core.ts';
+import { electionTimeout } from './core.ts';
 import { maybeCampaign } from './election.ts';
+import { heartbeatContext } from './lease.ts';
 import { announceLeaving, leave } from './leaving.ts';
 import { isSoleVoter, isVoter } from './quorum.ts';
-import { pendingReadContext } from './read-index.ts';
 import { broadcastHeartbeat, quorumIsActive } from './replication.ts';
 import { becomeFollower } from './roles.ts';
 import { abortTransfer } from './transfer.ts';
@@ -12,6 +13,7 @@ import { abortTransfer } from './transfer.ts';
 /** One unit of time has passed. */
 export function tick(core: Core): void {
   core.electionElapsed++;
+  core.lease.promiseElapsed++;
   if (core.role === 'leader') tickLeader(core);
   else tickElection(core);
 }
@@ -20,7 +22,7 @@ function tickElection(core: Core): void {
   if (!isVoter(core.confState, core.id)) return;
   // Who decides alone has nobody to wait for.
   const alone = isSoleVoter(core.confState, core.id);
-  if (core.electionElapsed < core.electionTimeout && !(alone && core.role === 'follower')) return;
+  if (core.electionElapsed < electionTimeout(core) && !(alone && core.role === 'follower')) return;
   core.electionElapsed = 0;
   // Our vote and our requests wait for the disk: a new campaign would begin that wait anew.
   if (core.role === 'candidate' && !core.votes.has(core.id)) return;
@@ -29,7 +31,7 @@ function tickElection(core: Core): void {
 
 function tickLeader(core: Core): void {
   core.heartbeatElapsed++;
-  if (core.electionElapsed >= core.settings.electionTicks) {
+  if (core.electionElapsed >= core.electionTicks) {
     core.electionElapsed = 0;
     if (!quorumIsActive(core)) {
       // A leader without a quorum may not be one any more, and clients wait for it in vain (6.2).
@@ -46,5 +48,5 @@ function tickLeader(core: Core): void {
   if (core.heartbeatElapsed < core.settings.heartbeatTicks) return;
   core.heartbeatElapsed = 0;
   if (core.leavingIndex !== undefined) announceLeaving(core);
-  else broadcastHeartbeat(core, pendingReadContext(core));
+  else broadcastHeartbeat(core, heartbeatContext(core));
 }

@@ -104,7 +104,15 @@ export type Message = Envelope &
         readonly hintTerm: Term;
       }
     | { readonly type: 'heartbeat'; readonly commit: LogIndex; readonly readContext: number }
-    | { readonly type: 'heartbeat-response'; readonly readContext: number }
+    | {
+        readonly type: 'heartbeat-response';
+        readonly readContext: number;
+        /**
+         * From receiving the heartbeat on, the sender helps nobody else to lead for this long, see lease.ts.
+         * Absent: it promises nothing.
+         */
+        readonly promiseMs?: number;
+      }
     | { readonly type: 'snapshot'; readonly snapshot: SnapshotMeta }
     | { readonly type: 'timeout-now' }
     | { readonly type: 'transfer-leader'; readonly target: NodeId }
@@ -193,6 +201,14 @@ export type RetainedEntries = {
   readonly entries: readonly Entry[];
 };
 
+/** What a member promises to leaders, and so what a leader may rely on. */
+export type LeaseOptions = {
+  /** How long a member that answered a heartbeat helps nobody else to lead. */
+  readonly promiseMs: number;
+  /** The time between ticks, by which a member measures its own promise. */
+  readonly tickMs: number;
+};
+
 export type RaftOptions = {
   readonly id: NodeId;
   /** Ticks without a leader before campaigning; each role change draws from [n, 2n). Default 10. */
@@ -211,6 +227,8 @@ export type RaftOptions = {
   readonly committedBytesMax?: number;
   /** Most reads waiting for confirmation. Default 4096. */
   readonly pendingReadsMax?: number;
+  /** Reads without a round of heartbeats, see lease.ts. Default: every read takes its round. */
+  readonly lease?: LeaseOptions;
   /** Seeded source of the election timeout's jitter: a number in [0, 1). */
   readonly random: () => number;
   /** Called at each notable step, with plain values; for logs, golden traces and the simulator. */

@@ -93,7 +93,9 @@ function bodyOf(message: Message): unknown[] {
     case 'heartbeat':
       return [message.commit, message.readContext];
     case 'heartbeat-response':
-      return [message.readContext];
+      return message.promiseMs === undefined
+        ? [message.readContext]
+        : [message.readContext, message.promiseMs];
     case 'snapshot':
       return [message.snapshot];
     case 'timeout-now':
@@ -162,7 +164,13 @@ function decodeMessage(raw: readonly unknown[], peer: NodeId, self: NodeId): Mes
     case 'heartbeat':
       return { type, ...envelope, commit: index(0), readContext: count(body[1]) };
     case 'heartbeat-response':
-      return { type, ...envelope, readContext: count(body[0]) };
+      return {
+        type,
+        ...envelope,
+        readContext: count(body[0]),
+        // Only members that read by leases promise anything.
+        ...(body.length > 1 ? { promiseMs: count(body[1]) } : {}),
+      };
     case 'snapshot':
       return { type, ...envelope, snapshot: snapshotMeta(body[0]) };
     case 'timeout-now':

@@ -40,6 +40,7 @@ const messages: readonly Message[] = [
   },
   { type: 'heartbeat', ...envelope, commit: index, readContext: 9 },
   { type: 'heartbeat-response', ...envelope, readContext: 9 },
+  { type: 'heartbeat-response', ...envelope, readContext: 9, promiseMs: 200 },
   { type: 'snapshot', ...envelope, snapshot: { index, term, confState } },
   { type: 'timeout-now', ...envelope },
   { type: 'transfer-leader', ...envelope, target: 'c' },

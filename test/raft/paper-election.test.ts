@@ -74,14 +74,22 @@ t.test(
 t.test(
   '5.2: election timeouts are chosen randomly from a fixed interval, at each role change',
   async (t) => {
-    const draws = [0, 0.99, 0.5];
-    const solo = new Solo({ electionTicks: 10, random: () => draws.shift() ?? 0 });
-    t.equal(solo.tick(9).length, 0);
-    t.equal(solo.tick(1).length, 2, 'the least');
-    t.equal(solo.tick(18).length, 0);
-    t.equal(solo.tick(1).length, 2, 'almost twice as much');
-    t.equal(solo.tick(14).length, 0);
-    t.equal(solo.tick(1).length, 2);
+    for (const [drawn, ticks] of [
+      [0, 10],
+      [0.5, 15],
+      [0.99, 19],
+    ] as const) {
+      // As follower at the start, as candidate afterwards.
+      const draws = [drawn, 0, 0, drawn];
+      const solo = new Solo({ electionTicks: 10, random: () => draws.shift() ?? 0 });
+      t.equal(solo.tick(ticks - 1).length, 0);
+      t.equal(solo.tick(1).length, 2, `a follower asks after ${ticks} ticks`);
+      solo.step({ type: 'pre-vote-response', term: 2 });
+      t.equal(solo.status.role, 'candidate');
+      t.match(solo.step({ type: 'append', term: 2 }), [{ type: 'append-response' }]);
+      t.equal(solo.tick(ticks - 1).length, 0);
+      t.equal(solo.tick(1).length, 2, 'and so after the next change of role');
+    }
   },
 );
 

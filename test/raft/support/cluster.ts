@@ -63,6 +63,8 @@ export class Member {
   node: RaftNode;
   /** Batches taken and not yet persisted, the oldest first. */
   readonly pending: Ready[] = [];
+  /** The time that comes with batches; undefined: none does, so that there are no leases. */
+  nowMs: number | undefined;
 
   constructor(id: NodeId, disk: Disk, options: RaftOptions) {
     this.id = id;
@@ -80,7 +82,7 @@ export class Member {
 
   /** Takes a batch; returns what may leave at once. */
   take(): readonly Message[] {
-    const ready = this.node.ready();
+    const ready = this.node.ready(this.nowMs);
     this.pending.push(ready);
     return ready.messages;
   }
