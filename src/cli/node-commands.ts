@@ -69,15 +69,24 @@ function addRunCommands(program: Command): void {
       .description(
         "make this machine forget its cluster: ends the node's containers, removes its network and deletes its data directory",
       )
-      .requiredOption('--yes', 'yes, delete everything'),
-  ).action(async ({ yes: _, ...flags }: SettingFlags & { yes: true }) => {
+      .requiredOption('--yes', 'yes, delete everything')
+      .option(
+        '--keep-pods',
+        'leave containers and their network running: a node that joins anew under the same name goes on with those that are still its own',
+      ),
+  ).action(async ({ yes: _, keepPods = false, ...flags }: SettingFlags & ResetFlags) => {
     const { resetNode } = await import('../node/reset.ts');
     const { config } = await loadConfig(flags);
     const { createLogger } = await import('../lib/logger.ts');
-    await resetNode(config, createLogger(config.logLevel));
-    say(`${config.dataDir} is gone; skein join makes this machine a new node`);
+    await resetNode(config, createLogger(config.logLevel), { keepPods });
+    const gone = keepPods
+      ? 'the node is gone, and its containers go on'
+      : `${config.dataDir} is gone`;
+    say(`${gone}; skein join makes this machine a new node`);
   });
 }
+
+type ResetFlags = { readonly yes: true; readonly keepPods?: boolean };
 
 type AtNode = { readonly dataDir: string; readonly output?: string };
 

@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { addLabCommands } from './lab.ts';
 import { addNodeCommands } from './node-commands.ts';
+import { addRecoveryCommands } from './recovery-commands.ts';
 import { VERSION } from './version.ts';
 
 /** Every command with its arguments, flags and help. */
@@ -15,6 +16,7 @@ export function createProgram(): Command {
     .showHelpAfterError('(run with --help for the options)')
     .enablePositionalOptions();
   addNodeCommands(program);
+  addRecoveryCommands(program);
   addLabCommands(program);
   return program;
 }

@@ -12,7 +12,7 @@ import type { ConfState, Entry, LogIndex, Term } from '../../raft/types.ts';
 import { hasCode, messageOf } from '../lib/errors.ts';
 import { complete } from './file-storage.ts';
 import { LogReplay } from './log-replay.ts';
-import { SPARE_NAME, segmentNumber } from './segment-file.ts';
+import { segmentNumber } from './segment-file.ts';
 import {
   inspectSnapshot,
   readSnapshotFile,
@@ -49,7 +49,7 @@ export type StorageReport = {
   /** The newest one, which a start uses. */
   readonly snapshot: SnapshotFile | undefined;
   readonly findings: readonly Finding[];
-  /** Files that a write in progress left, and former snapshots: nobody needs them. */
+  /** Snapshots that a write in progress left, and former ones: nobody needs them. */
   readonly leftovers: readonly string[];
   /** What a start would begin with; undefined if it would refuse. */
   readonly state: StoredState | undefined;
@@ -142,10 +142,9 @@ async function inspectNewestSnapshot(
 
 async function inspectLog(
   wal: string,
-  { identity, findings, leftovers }: Context,
+  { identity, findings }: Context,
 ): Promise<{ segments: SegmentReport[]; records: WalRecord[] }> {
   const names = await listing(wal);
-  if (names.includes(SPARE_NAME)) leftovers.push(join(wal, SPARE_NAME));
   const numbered = names.filter((name) => segmentNumber(name) !== undefined).sort();
   const segments: SegmentReport[] = [];
   const records: WalRecord[] = [];
