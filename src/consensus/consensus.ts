@@ -28,6 +28,7 @@ import { bestSuccessor, CONTROL_METHOD, Control } from './control.ts';
 import { Engine } from './engine.ts';
 import { Forwarder, PROPOSE_METHOD, serveProposals } from './forwarding.ts';
 import { Leadership } from './leadership.ts';
+import { lostData } from './lost-data.ts';
 import type { MembershipOptions } from './membership.ts';
 import { recoverState } from './open-state.ts';
 import { ProposalRouter } from './proposal-router.ts';
@@ -38,7 +39,7 @@ import type { SnapshotTransferOptions, SnapshotVerdict } from './snapshot-transf
 import { SnapshotTransfer } from './snapshot-transfer.ts';
 import type { SnapshotterOptions } from './snapshotter.ts';
 import { Snapshotter } from './snapshotter.ts';
-import type { Storage } from './storage.ts';
+import type { OldestStored, Storage } from './storage.ts';
 import { Succession } from './succession.ts';
 import { Ticker } from './ticker.ts';
 import type { TransportOptions } from './transport.ts';
@@ -195,6 +196,7 @@ class Member implements Consensus {
         machine: stateMachine,
         clock,
         logger,
+        applied: () => (this.#engine.installing ? undefined : this.#engine.applied),
         metaAt: (index) => raft.snapshotMeta(index),
         retain: () => this.#transfer.oldestSending,
         compact: (meta, keepFrom) => this.#whileRunning((core) => core.compact(meta, keepFrom)),
@@ -299,6 +301,14 @@ class Member implements Consensus {
     return this.#control.give({ order: 'remove', node });
   }
 
+  oldestStored(): Promise<OldestStored> {
+    return this.#components.storage.oldest();
+  }
+
+  async discardOld(): Promise<void> {
+    if (!this.#stopped && this.#engine.running) await this.#snapshotter.discard();
+  }
+
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#shut();
@@ -327,7 +337,14 @@ class Member implements Consensus {
   }
 
   #step(message: Message): void {
-    this.#whileRunning((core) => core.step(message));
+    this.#whileRunning((core) => {
+      if (message.type === 'heartbeat') {
+        // The core would stop as well, without a word on what to do.
+        const lost = lostData(message.from, message.commit, core.status().lastIndex);
+        if (lost !== undefined) throw lost;
+      }
+      core.step(message);
+    });
   }
 
   /** What comes from outside may come after the end. What the core throws is an invariant's failure. */

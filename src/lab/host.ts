@@ -16,7 +16,13 @@ import type { HostProcesses } from './state.ts';
 import { endAllIn } from './strays.ts';
 
 /** Directories a host has for itself, in place of the machine's. */
-const OWN_DIRECTORIES = ['/var/lib/docker', '/var/lib/skein', '/var/lib/cni', '/etc/cni'];
+const OWN_DIRECTORIES = [
+  '/var/lib/docker',
+  '/var/lib/skein',
+  '/var/lib/skein-machine',
+  '/var/lib/cni',
+  '/etc/cni',
+];
 
 /** What a shell answers for a program that a signal ended: this and the signal's number. */
 const SIGNAL_EXIT_BASE = 128;

@@ -31,6 +31,9 @@ export type MemberRecord = {
   readonly addresses: readonly string[];
   /** Address of its API server, host and port. */
   readonly api: string;
+  /** Its newest start: the number, and what the mesh calls that life of its process. */
+  readonly start?: number;
+  readonly incarnation?: string;
 };
 
 /** The file `cluster.json`: this node's place in a cluster. */
@@ -44,6 +47,8 @@ export type ClusterFile = ClusterSettings &
     readonly founder: boolean;
     /** True once the node's log holds the cluster's state: from then on an empty log is a lost log. */
     readonly settled: boolean;
+    /** How often the node has started with this directory; counted before anybody hears of the start. Default 0. */
+    readonly starts?: number;
     /** True once the cluster has removed this node: it may not return under this identity. */
     readonly removed?: boolean;
     /** The cluster that a survivor recovered without this node: it may not return under this identity. */
@@ -60,6 +65,8 @@ export type DataPaths = {
   readonly network: string;
   readonly socket: string;
   readonly adminKubeconfig: string;
+  /** Beside the directory: what the machine remembers of its node. */
+  readonly machine: string;
 };
 
 /** Where things are below the data directory. */
@@ -72,6 +79,7 @@ export function dataPaths(root: string): DataPaths {
     network: `${root}/network`,
     socket: `${root}/skein.sock`,
     adminKubeconfig: `${root}/admin.kubeconfig`,
+    machine: `${root.replace(/\/+$/, '')}-machine/node.json`,
   };
 }
 

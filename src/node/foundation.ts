@@ -11,16 +11,17 @@ import { createConsensus } from '../consensus/consensus.ts';
 import { createFileStorage } from '../consensus/file-storage.ts';
 import type { Consensus } from '../consensus/types.ts';
 import type { Clock } from '../lib/clock.ts';
-import { SkeinError } from '../lib/errors.ts';
+import { messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Registry } from '../lib/metrics.ts';
 import type { Random } from '../lib/random.ts';
+import { judgeClaim } from '../mesh/introduction.ts';
 import { requestJoin } from '../mesh/join.ts';
 import { parseToken } from '../mesh/join-token.ts';
 import { createMesh, type JoinableMesh } from '../mesh/mesh.ts';
 import { createReplicatedStore } from '../store/replicated-store.ts';
 import { StoreState } from '../store/state.ts';
-import type { Store } from '../store/types.ts';
+import type { Store, StoreReader } from '../store/types.ts';
 import {
   type ClusterFile,
   type DataPaths,
@@ -30,8 +31,9 @@ import {
   writeClusterFile,
 } from './data-dir.ts';
 import { type JoinGrant, parseGrant } from './join-grant.ts';
-import { admissionOf } from './members.ts';
-import { removedError } from './removal.ts';
+import { type MachineRecord, readMachineRecord, writeMachineRecord } from './machine-record.ts';
+import { admissionOf, memberOfPeer } from './members.ts';
+import { identityFault, refusedError, wayBack } from './own-identity.ts';
 import type { NodeConfig, SettingKey } from './settings.ts';
 
 export type FoundationComponents = {
@@ -78,14 +80,11 @@ export async function layFoundation(
     },
   );
   try {
-    const existing = await readClusterFile(paths.cluster);
-    const cluster = existing
-      ? comeBack(existing, mesh, options, log)
-      : await settle(mesh, components, options);
+    const cluster = await settle(mesh, components, options);
     const directory = logDirectory(paths, cluster);
-    if (cluster.settled) await refuseWiped(directory, paths.root);
-    mesh.admit(admissionOf(cluster.members, mesh.self, config.peers));
     const state = new StoreState({ logger: log });
+    introduce(mesh, cluster, state, components, paths);
+    mesh.admit(admissionOf(cluster.members, mesh.self, config.peers));
     const consensus = await createConsensus(
       {
         mesh,
@@ -115,12 +114,13 @@ export async function layFoundation(
 }
 
 /** This node's record for the others. */
-export function ownRecord(mesh: JoinableMesh, config: NodeConfig): MemberRecord {
+export function ownRecord(mesh: JoinableMesh, config: NodeConfig, start?: number): MemberRecord {
   return {
     peer: mesh.self,
     node: config.nodeName,
     addresses: mesh.addresses(),
     api: `${config.advertiseAddress}:${config.apiPort}`,
+    ...(start === undefined ? {} : { start, incarnation: mesh.incarnation }),
   };
 }
 
@@ -131,17 +131,16 @@ function comeBack(
   log: Logger,
 ): ClusterFile {
   const { config, paths, token } = options;
-  if (file.removed) throw removedError(file.clusterId, paths.root);
   if (file.peer !== mesh.self) {
     throw new SkeinError(
       'data-damaged',
-      `${paths.identity} is the key of ${mesh.self}, but ${paths.cluster} belongs to ${file.peer}; restore the key, or delete ${paths.root} and join again under a new identity`,
+      `${paths.identity} is the key of ${mesh.self}, but ${paths.cluster} belongs to ${file.peer}; put the key back, or ${wayBack(paths.root)}`,
     );
   }
   if (file.node !== config.nodeName) {
     throw new SkeinError(
       'config-invalid',
-      `this node joined as "${file.node}" and cannot become "${config.nodeName}"; use --node-name ${file.node}`,
+      `this node joined as "${file.node}" and cannot become "${config.nodeName}"; use --node-name ${file.node}, or, if ${paths.root} was copied from that node, delete it and join`,
     );
   }
   refuseOtherRanges(file, options);
@@ -149,19 +148,6 @@ function comeBack(
     log.info({ cluster: file.clusterId }, 'already a member of a cluster; the token is not needed');
   }
   return file;
-}
-
-/**
- * A member that lost its log must not vote again under the same identity: it would have forgotten what it
- * promised (two majorities that do not meet). Its key must go with its log.
- */
-async function refuseWiped(directory: string, root: string): Promise<void> {
-  const segments = await readdir(`${directory}/wal`).catch(() => []);
-  if (segments.length > 0) return;
-  throw new SkeinError(
-    'data-damaged',
-    `${directory} is empty, but this node was a member already; it must return as a new node: remove it from the cluster, delete ${root} and join again`,
-  );
 }
 
 /** Ranges belong to the cluster: a node that was given others would split the network. */
@@ -175,17 +161,59 @@ function refuseOtherRanges(file: ClusterFile, { config, given }: FoundationOptio
   }
 }
 
+/** Finds, makes or is granted this node's place in a cluster, and counts the start. */
 async function settle(
   mesh: JoinableMesh,
   components: FoundationComponents,
   options: FoundationOptions,
 ): Promise<ClusterFile> {
-  const cluster =
-    options.token === undefined
+  const { paths, token } = options;
+  const [existing, machine] = await Promise.all([
+    readClusterFile(paths.cluster),
+    readMachineRecord(paths.machine),
+  ]);
+  const log = logDirectory(paths, existing ?? {});
+  const segments = await readdir(`${log}/wal`).catch(() => []);
+  const fault = identityFault({
+    root: paths.root,
+    file: existing,
+    machine,
+    hasLog: segments.length > 0,
+    joining: token !== undefined,
+  });
+  if (fault !== undefined) throw fault;
+  const place = existing
+    ? comeBack(existing, mesh, options, components.log)
+    : token === undefined
       ? await found(mesh, components.log, options)
-      : await join(mesh, options.token, components, options);
-  await writeClusterFile(options.paths.cluster, cluster);
+      : await join(mesh, token, machine, components, options);
+  const starts = (place.starts ?? 0) + 1;
+  const cluster = { ...place, starts };
+  // Both before anybody hears of this start: a number that was said once is never said again.
+  await writeClusterFile(paths.cluster, cluster);
+  const { clusterId, node, peer } = cluster;
+  await writeMachineRecord(paths.machine, { clusterId, node, peer, start: starts }).catch(
+    (error: unknown) =>
+      components.log.warn({ error: messageOf(error) }, 'the machine cannot remember its node'),
+  );
   return cluster;
+}
+
+/** Tells the mesh which start this is, and how to judge the starts of others: by the newest each has announced. */
+function introduce(
+  mesh: JoinableMesh,
+  cluster: ClusterFile,
+  state: StoreReader,
+  { onFatal }: FoundationComponents,
+  { root }: DataPaths,
+): void {
+  const announced = (peer: string) =>
+    memberOfPeer(state, peer) ?? cluster.members.find((member) => member.peer === peer);
+  mesh.introduce({
+    start: cluster.starts ?? 0,
+    judge: (peer, claim) => judgeClaim(claim, announced(peer)),
+    onRefused: (by, refusal) => onFatal(refusedError(root, by, refusal)),
+  });
 }
 
 async function found(
@@ -214,11 +242,14 @@ async function found(
 async function join(
   mesh: JoinableMesh,
   token: string,
+  machine: MachineRecord | undefined,
   { log, signal }: FoundationComponents,
   options: FoundationOptions,
 ): Promise<ClusterFile> {
   const { config, version } = options;
-  const request = { ...ownRecord(mesh, config), version };
+  // A machine whose directory was wiped says who it was: that one cannot be alive any more.
+  const former = machine === undefined ? {} : { former: machine.peer };
+  const request = { ...ownRecord(mesh, config), version, ...former };
   const parsed = parseToken(token);
   log.info({ at: parsed.addresses }, 'joining the cluster');
   const grant: JoinGrant = parseGrant(

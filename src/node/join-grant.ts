@@ -4,14 +4,18 @@
  */
 
 import type { Consensus } from '../consensus/types.ts';
-import { SkeinError } from '../lib/errors.ts';
+import { hasCode, messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Store } from '../store/types.ts';
 import type { ClusterFile, ClusterKeys, ClusterSettings, MemberRecord } from './data-dir.ts';
 import { putMember, readMembers } from './members.ts';
 import { isNodeName, NODE_NAME_RULE } from './node-name.ts';
 
-export type JoinRequest = MemberRecord & { readonly version: string };
+export type JoinRequest = MemberRecord & {
+  readonly version: string;
+  /** Whom the machine was before its data directory was lost. */
+  readonly former?: string;
+};
 
 export type JoinGrant = ClusterSettings &
   ClusterKeys & { readonly members: readonly MemberRecord[] };
@@ -60,13 +64,18 @@ export function parseGrant(value: unknown): JoinGrant {
 export type AcceptComponents = {
   readonly cluster: ClusterFile;
   readonly store: Store;
-  readonly consensus: Consensus;
+  readonly consensus: Pick<Consensus, 'addMember'>;
   readonly log: Logger;
+  /** True if the process of a member answers now. */
+  readonly isAlive: (peer: string) => Promise<boolean>;
+  /** Removes a node as `skein remove` does. */
+  readonly remove: (node: string) => Promise<unknown>;
 };
 
 /**
  * Lets a node in whose token was proved: its record goes into the replicated state, so that everybody admits
- * it, and it becomes a learner of the log. Throws not-admitted with the remedy when its name is taken.
+ * it, and it becomes a learner of the log. Its name may be that of a member that is dead, if it comes from the same
+ * machine: then it takes its place. Otherwise throws not-admitted with the remedy when its name is taken.
  */
 export async function acceptJoin(
   components: AcceptComponents,
@@ -79,12 +88,11 @@ export async function acceptJoin(
     const text = `"${record.node}" is no valid node name: ${NODE_NAME_RULE}`;
     throw new SkeinError('not-admitted', text);
   }
-  const outcome = await putMember(store, record);
-  if (outcome.kind === 'name-taken') {
-    throw new SkeinError(
-      'not-admitted',
-      `the cluster has a node "${record.node}" already (${outcome.by.api}); choose another --node-name, or remove the old one first: skein remove ${record.node}`,
-    );
+  const first = await putMember(store, record);
+  if (first.kind === 'name-taken') {
+    await replace(components, first.by, record, (request as Partial<JoinRequest>).former);
+    const second = await putMember(store, record);
+    if (second.kind === 'name-taken') throw nameTaken(second.by, 'somebody else took it meanwhile');
   }
   await consensus.addMember(from);
   log.info({ member: record.node, peer: from }, 'a node joined the cluster');
@@ -99,3 +107,32 @@ export async function acceptJoin(
     members: readMembers(store),
   };
 }
+
+/**
+ * A machine that lost its data directory comes back under a new identity; its name is held by the old one, that nobody
+ * can bring back. It is removed like any dead member: refused where the others could not spare it.
+ */
+async function replace(
+  { isAlive, remove, log }: AcceptComponents,
+  old: MemberRecord,
+  record: MemberRecord,
+  former: unknown,
+): Promise<void> {
+  const sameMachine = former === old.peer || hostOf(old.api) === hostOf(record.api);
+  if (!sameMachine) throw nameTaken(old, 'on another machine');
+  if (await isAlive(old.peer)) throw nameTaken(old, 'and it is running');
+  log.warn({ member: old.node, former: old.peer, peer: record.peer }, 'a node takes its old place');
+  await remove(old.node).catch((cause: unknown) => {
+    throw hasCode(cause, 'config-invalid') ? nameTaken(old, messageOf(cause), cause) : cause;
+  });
+}
+
+function nameTaken(by: MemberRecord, why: string, cause?: unknown): SkeinError {
+  return new SkeinError(
+    'not-admitted',
+    `the cluster has a node "${by.node}" already (${by.api}, ${why}); choose another --node-name, or remove the old one first: skein remove ${by.node}`,
+    { cause },
+  );
+}
+
+const hostOf = (api: string): string => api.slice(0, api.lastIndexOf(':'));

@@ -26,6 +26,12 @@ export function readMembers(store: StoreReader): readonly MemberRecord[] {
   return listed.kind === 'listed' ? listed.items.map(toRecord) : [];
 }
 
+/** The member that is `peer`. */
+export function memberOfPeer(store: StoreReader, peer: string): MemberRecord | undefined {
+  const found = store.get(memberKey(peer));
+  return found && toRecord(found);
+}
+
 /** The member that runs node `name`. */
 export function memberOfNode(store: StoreReader, name: string): MemberRecord | undefined {
   return readMembers(store).find(({ node }) => node === name);
@@ -45,7 +51,9 @@ export function followMembers(
 
 /** True if both say the same. */
 function sameRecord(a: MemberRecord, b: MemberRecord): boolean {
-  return a.node === b.node && a.api === b.api && a.addresses.join(' ') === b.addresses.join(' ');
+  const place = a.node === b.node && a.api === b.api;
+  const life = a.start === b.start && a.incarnation === b.incarnation;
+  return place && life && a.addresses.join(' ') === b.addresses.join(' ');
 }
 
 export type PutMemberOptions = {

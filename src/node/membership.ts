@@ -99,7 +99,7 @@ class Membership {
     if (signal.aborted) return;
     try {
       await store.readBarrier({ signal });
-      const record = ownRecord(mesh, config);
+      const record = ownRecord(mesh, config, cluster.starts);
       // Whoever let us in wrote our record; only the founder has to begin it.
       const mustExist = !(cluster.founder && !this.#file.settled);
       const outcome = await putMember(store, record, { mustExist });

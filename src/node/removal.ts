@@ -5,6 +5,7 @@
 
 import { isNotFound } from '../client/errors.ts';
 import type { Client } from '../client/types.ts';
+import { STATUS_METHOD } from '../consensus/consensus.ts';
 import type { Consensus } from '../consensus/types.ts';
 import { hasCode, messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -102,6 +103,15 @@ async function tell(
   return mesh.request(peer, REMOVED_METHOD, { clusterId }, options).then(
     () => undefined,
     (error: unknown) => messageOf(error),
+  );
+}
+
+/** True if the process of `peer` answers now. */
+export async function answers(mesh: Pick<Mesh, 'request'>, peer: string): Promise<boolean> {
+  const options = { deadlineMs: TELL_DEADLINE_MS };
+  return mesh.request(peer, STATUS_METHOD, {}, options).then(
+    () => true,
+    () => false,
   );
 }
 

@@ -5,6 +5,7 @@ import { runCommand } from '../lib/command.ts';
 import { SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { dataPaths, readClusterFile, takeDataDir } from './data-dir.ts';
+import { clearMachineRecord, readMachineRecord } from './machine-record.ts';
 import { readMounts } from './mounts.ts';
 import { clearRemains } from './remains.ts';
 import type { NodeConfig } from './settings.ts';
@@ -32,7 +33,8 @@ export async function resetNode(
   const paths = dataPaths(config.dataDir);
   const file = await readClusterFile(paths.cluster).catch(() => undefined);
   // Everything below is deleted: it must be ours beyond doubt, whatever was typed.
-  if (!file && !(await holdsIdentity(paths.identity))) {
+  const known = file ?? (await readMachineRecord(paths.machine));
+  if (!known && !(await holdsIdentity(paths.identity))) {
     throw new SkeinError(
       'config-invalid',
       `--data-dir: ${paths.root} is no data directory of a node`,
@@ -42,15 +44,17 @@ export async function resetNode(
   if (keepPods) {
     await lock.release();
     await removeEntries(paths.root, KEPT_WITH_PODS);
+    await clearMachineRecord(paths.machine);
     return;
   }
-  const name = file?.node ?? config.nodeName;
+  const name = known?.node ?? config.nodeName;
   const clusterCidr = file?.clusterCidr ?? config.clusterCidr;
   await clearRemains({ ...config, nodeName: name, clusterCidr }, log);
   // Volumes of pods lie below; deepest first.
   for (const point of await readMounts(paths.root)) await runCommand('umount', ['-l', point]);
   await lock.release();
   await removeDirectory(paths.root);
+  await clearMachineRecord(paths.machine);
 }
 
 /** A disk of its own may be mounted there: then the directory stays, empty. */

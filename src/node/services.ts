@@ -25,6 +25,7 @@ import { tokenSecret } from './join-tokens.ts';
 import { memberOfNode } from './members.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { startNodePods } from './node-pods.ts';
+import { answers, removeNode } from './removal.ts';
 import type { NodeConfig } from './settings.ts';
 import type { StopList } from './stop-list.ts';
 
@@ -105,7 +106,12 @@ export async function startServices(context: ServiceContext): Promise<void> {
   stops.add('heartbeats', async () => endHeartbeats());
   const endJoin = serveJoin(mesh, {
     verify: (id) => tokenSecret(store, clock, id),
-    accept: (request, from) => acceptJoin({ cluster, store, consensus, log }, from, request),
+    accept: (request, from) => {
+      const parts = { cluster, store, consensus, log, mesh, client: api.client };
+      const remove = (node: string) => removeNode({ ...parts, clusterId: cluster.clusterId }, node);
+      const isAlive = (peer: string) => answers(mesh, peer);
+      return acceptJoin({ ...parts, isAlive, remove }, from, request);
+    },
   });
   stops.add('joining', endJoin);
   const control = await serveControl(

@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { Consensus } from '../../src/consensus/types.ts';
 import { SkeinError } from '../../src/lib/errors.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import type { ClusterFile } from '../../src/node/data-dir.ts';
 import { acceptJoin, parseGrant } from '../../src/node/join-grant.ts';
-import { putMember, readMembers } from '../../src/node/members.ts';
+import { deleteMember, memberOfNode, putMember, readMembers } from '../../src/node/members.ts';
 import { createLocalStore } from '../../src/store/local-store.ts';
 
 const MEMBER = { peer: 'p1', node: 'node1', api: '10.0.0.1:6443', addresses: ['/ip4/10.0.0.1'] };
@@ -24,14 +23,20 @@ const REQUEST = { ...MEMBER, peer: 'claimed', node: 'node2', version: '1' };
 function cluster() {
   const added: string[] = [];
   const store = createLocalStore();
-  const consensus = { addMember: async (peer: string) => void added.push(peer) };
+  const alive = new Set<string>();
+  const spared = { fault: undefined as SkeinError | undefined };
   const components = {
     cluster: CLUSTER,
     store,
-    consensus: consensus as unknown as Consensus,
+    consensus: { addMember: async (peer: string) => void added.push(peer) },
     log: silentLogger,
+    isAlive: async (peer: string) => alive.has(peer),
+    remove: async (node: string) => {
+      if (spared.fault !== undefined) throw spared.fault;
+      await deleteMember(store, memberOfNode(store, node)?.peer ?? '');
+    },
   };
-  return { added, store, components };
+  return { added, store, components, alive, spared };
 }
 
 t.test('join: a grant is taken over as it was given', async (t) => {
@@ -104,14 +109,44 @@ t.test('join: asking again after a lost answer is no second member', async (t) =
 });
 
 t.test('join: a name that is taken is refused with the remedy', async (t) => {
-  const { added, components } = cluster();
+  const { added, components, alive, spared } = cluster();
   await acceptJoin(components, 'p2', REQUEST);
+  const elsewhere = { ...REQUEST, api: '10.0.0.7:6443' };
+  await t.rejects(acceptJoin(components, 'p3', elsewhere), {
+    code: 'not-admitted',
+    message: /has a node "node2" already .*another machine.*--node-name.*skein remove node2/,
+  });
+  alive.add('p2');
+  await t.rejects(acceptJoin(components, 'p3', { ...elsewhere, former: 'p2' }), {
+    code: 'not-admitted',
+    message: /and it is running/,
+  });
+  alive.clear();
+  spared.fault = new SkeinError('config-invalid', 'node2 cannot be removed: only 1 of 2');
   await t.rejects(acceptJoin(components, 'p3', REQUEST), {
     code: 'not-admitted',
-    message: /has a node "node2" already .*--node-name.*skein remove node2/,
+    message: /node2 cannot be removed: only 1 of 2/,
   });
   t.strictSame(added, ['p2']);
 });
+
+for (const [what, request] of [
+  ['knows who it was', { ...REQUEST, api: '10.0.0.7:6443', former: 'p2' }],
+  ['has the same address', REQUEST],
+] as const) {
+  t.test(`join: a machine that lost its data takes its old place if it ${what}`, async (t) => {
+    const { added, store, components } = cluster();
+    await acceptJoin(components, 'p2', REQUEST);
+    const grant = await acceptJoin(components, 'p3', request);
+    t.strictSame(
+      grant.members.map(({ peer, node }) => `${peer} ${node}`),
+      ['p3 node2'],
+      'the old identity is gone, its name is the new one',
+    );
+    t.strictSame(added, ['p2', 'p3']);
+    t.equal(memberOfNode(store, 'node2')?.api, request.api);
+  });
+}
 
 t.test('join: a name that no node can have is refused', async (t) => {
   const { components, store } = cluster();
