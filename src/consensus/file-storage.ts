@@ -5,6 +5,7 @@
 
 import { chmod, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { LogIndex } from '../../raft/types.ts';
 import { SkeinError } from '../lib/errors.ts';
 import { invariant } from '../lib/invariant.ts';
 import { LogReplay } from './log-replay.ts';
@@ -46,6 +47,11 @@ export function createFileStorage(options: FileStorageOptions): Storage {
     },
     append: (batch) => opened().append(batch),
     compact: (upTo) => opened().compact(upTo),
+    roll: () => opened().roll(),
+    oldest: async () => ({
+      entry: opened().oldestIndex as LogIndex | undefined,
+      snapshot: (await snapshots.oldestIndex()) as LogIndex | undefined,
+    }),
     writeSnapshot: (meta) => snapshots.write(meta),
     readSnapshot: () => snapshots.read(),
     async close() {

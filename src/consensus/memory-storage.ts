@@ -3,7 +3,7 @@
  * it, as a disk outlives a process; a crash loses what was not yet durable.
  */
 
-import type { SnapshotMeta } from '../../raft/types.ts';
+import type { LogIndex, SnapshotMeta } from '../../raft/types.ts';
 import { crc32c } from '../lib/crc32c.ts';
 import { SkeinError } from '../lib/errors.ts';
 import { invariant } from '../lib/invariant.ts';
@@ -92,6 +92,18 @@ export function createMemoryStorage(disk: MemoryDisk, owner: LogIdentity): Stora
       disk.records = disk.records.filter((record, at) =>
         record.type === 'entry' ? at > reset && record.entry.index > upTo : record === newest,
       );
+    },
+    async roll() {},
+    async oldest() {
+      const indexes = disk.records.flatMap((record) =>
+        record.type === 'entry' ? record.entry.index : [],
+      );
+      const entry = indexes.reduce(
+        (least: LogIndex | undefined, index) =>
+          least === undefined || index < least ? index : least,
+        undefined,
+      );
+      return { entry, snapshot: disk.snapshot?.meta.index };
     },
     async writeSnapshot(meta) {
       return snapshotWriter(disk, meta);

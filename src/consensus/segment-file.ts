@@ -37,14 +37,15 @@ export class SegmentFile {
   readonly #handle: FileHandle;
   /** Where the next record goes. */
   position: number;
+  /** Smallest index of any entry in it, live or not; undefined while there is none. */
+  firstIndex: number | undefined;
   /** Largest index of any entry in it, live or not. */
-  lastIndex: number;
+  lastIndex = 0;
 
-  private constructor(handle: FileHandle, header: SegmentHeader, position: number, last: number) {
+  private constructor(handle: FileHandle, header: SegmentHeader, position: number) {
     this.#handle = handle;
     this.header = header;
     this.position = position;
-    this.lastIndex = last;
   }
 
   /** A zeroed file under the spare name, ready to become a segment. */
@@ -70,7 +71,7 @@ export class SegmentFile {
     const path = join(directory, segmentName(header.segment));
     await rename(join(directory, SPARE_NAME), path);
     await syncDirectory(directory);
-    return new SegmentFile(prepared, header, SEGMENT_HEADER_BYTES, 0);
+    return new SegmentFile(prepared, header, SEGMENT_HEADER_BYTES);
   }
 
   /**
@@ -83,15 +84,19 @@ export class SegmentFile {
     readonly position: number;
     readonly size: number;
     readonly torn: boolean;
+    readonly firstIndex: number | undefined;
     readonly lastIndex: number;
   }): Promise<SegmentFile> {
-    const { path, header, position, size, torn, lastIndex } = options;
+    const { path, header, position, size, torn } = options;
     const handle = await open(path, 'r+');
     if (torn) {
       await writeZeros(handle, position, size - position);
       await handle.sync();
     }
-    return new SegmentFile(handle, header, position, lastIndex);
+    const segment = new SegmentFile(handle, header, position);
+    segment.firstIndex = options.firstIndex;
+    segment.lastIndex = options.lastIndex;
+    return segment;
   }
 
   /** Appends and makes durable. */

@@ -116,6 +116,12 @@ export class SnapshotFiles {
     };
   }
 
+  /** Index of the oldest snapshot that is there; one that is being read stays until it was. */
+  async oldestIndex(): Promise<number | undefined> {
+    const [oldest] = snapshotNames(await readdir(this.#directory));
+    return oldest === undefined ? undefined : Number(SNAPSHOT_NAME.exec(oldest)?.[1]);
+  }
+
   async #replace(stored: Stored): Promise<void> {
     const newest = this.#newest;
     if (newest === undefined || newest.meta.index <= stored.meta.index) this.#newest = stored;

@@ -26,6 +26,8 @@ export type SnapshotterComponents = {
   readonly machine: StateMachine;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Index of the newest applied entry; undefined while a leader's snapshot takes the state's place. */
+  readonly applied: () => LogIndex | undefined;
   /** What a snapshot at `index`, the newest applied entry, stands for. */
   readonly metaAt: (index: LogIndex) => SnapshotMeta;
   /** Entries behind this index must stay (a transfer is under way). */
@@ -82,7 +84,21 @@ export class Snapshotter {
     const { snapshotEntries, snapshotBytes } = this.#options;
     const due =
       index - this.#last >= snapshotEntries || this.#bytes - this.#bytesAtLast >= snapshotBytes;
-    if (due) this.#begin(index);
+    if (due) this.#begin(index, (taken) => this.#keepFrom(taken));
+  }
+
+  /**
+   * Takes a snapshot and deletes all of the log that it stands for, so that nothing of what was written before this call is left
+   * in any file. What is not applied yet, or wanted by a transfer, stays: the caller looks at `Storage.oldest` and asks again.
+   */
+  async discard(): Promise<void> {
+    // First, so that what is written meanwhile does not keep a file alive that holds what is to go.
+    await this.#components.storage.roll();
+    while (this.#running !== undefined) await this.#running;
+    const index = this.#components.applied();
+    if (index === undefined || index === 0 || this.#stopped) return;
+    this.#begin(index, (taken) => this.#limited(taken + 1));
+    await this.#running;
   }
 
   /** The state came from a leader's snapshot. */
@@ -97,13 +113,13 @@ export class Snapshotter {
   }
 
   /** The view is taken at once, in the turn in which `index` is the newest applied entry. */
-  #begin(index: LogIndex): void {
+  #begin(index: LogIndex, keepFrom: (taken: LogIndex) => LogIndex): void {
     const { machine, metaAt } = this.#components;
     const meta = metaAt(index);
     const source = machine.snapshot();
     this.#bytesAtLast = this.#bytes;
     this.#last = index;
-    this.#running = this.#write(meta, source.chunks())
+    this.#running = this.#write(meta, source.chunks(), keepFrom)
       .catch((error: unknown) => this.#components.onFatal(error))
       .finally(() => {
         source.release();
@@ -111,7 +127,11 @@ export class Snapshotter {
       });
   }
 
-  async #write(meta: SnapshotMeta, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  async #write(
+    meta: SnapshotMeta,
+    chunks: AsyncIterable<Uint8Array>,
+    keepFromOf: (taken: LogIndex) => LogIndex,
+  ): Promise<void> {
     const { storage, clock, logger, compact } = this.#components;
     const startMs = clock.monotonicMs();
     const writer = await storage.writeSnapshot(meta);
@@ -129,7 +149,7 @@ export class Snapshotter {
     }
     if (this.#stopped) return;
     const ms = Math.round(clock.monotonicMs() - startMs);
-    const keepFrom = this.#keepFrom(meta.index);
+    const keepFrom = keepFromOf(meta.index);
     logger.info({ index: meta.index, bytes, ms, keepFrom }, 'took a snapshot');
     compact(meta, keepFrom);
     await storage.compact((keepFrom - 1) as LogIndex).catch((error: unknown) => {
@@ -145,7 +165,11 @@ export class Snapshotter {
     );
     const byBytes = this.#marks.find((mark) => mark.bytes > this.#bytes - trailingBytes);
     const oldest = Math.max(index - trailingEntries, byBytes?.index ?? 0);
-    const keepFrom = Math.min(Math.min(oldest, index) + 1, this.#components.retain() + 1);
-    return Math.max(1, keepFrom) as LogIndex;
+    return this.#limited(Math.min(oldest, index) + 1);
+  }
+
+  /** Entries behind a snapshot that is being sent stay. */
+  #limited(keepFrom: number): LogIndex {
+    return Math.max(1, Math.min(keepFrom, this.#components.retain() + 1)) as LogIndex;
   }
 }

@@ -51,6 +51,14 @@ export interface SnapshotReader {
   release(): Promise<void>;
 }
 
+/** What a disk still holds, however little of it is needed. */
+export type OldestStored = {
+  /** Smallest index of any entry in any file, void ones included; undefined when there is none. */
+  readonly entry: LogIndex | undefined;
+  /** The oldest snapshot's. */
+  readonly snapshot: LogIndex | undefined;
+};
+
 /** One member's durable state. After a failed write every call rejects with disk-failed: nothing is retried. */
 export interface Storage {
   /** To be called once, first. Rejects with data-damaged if what is there cannot be trusted. */
@@ -59,6 +67,9 @@ export interface Storage {
   append(batch: LogBatch): Promise<void>;
   /** Entries up to `upTo` are not needed any more; may keep some. */
   compact(upTo: LogIndex): Promise<void>;
+  /** Resolves when what is appended later lies in files of its own, so that `compact` can delete everything before it. */
+  roll(): Promise<void>;
+  oldest(): Promise<OldestStored>;
   /** Begins a snapshot; older ones are deleted when it is committed, unless they are being read. */
   writeSnapshot(meta: SnapshotMeta): Promise<SnapshotWriter>;
   /** The newest committed snapshot. */

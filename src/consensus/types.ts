@@ -3,6 +3,7 @@
  * leads. Any node takes any request; a follower forwards to the leader over the mesh.
  */
 import type { ConfState, LogIndex, NodeId, ProgressStatus, Role, Term } from '../../raft/types.ts';
+import type { OldestStored } from './storage.ts';
 
 /** One committed entry, as the state machine gets it. */
 export type CommittedEntry = {
@@ -72,6 +73,13 @@ export interface Consensus {
   /** Adds a member as learner (promotion to voter follows by itself when it has caught up), or removes one. */
   addMember(node: NodeId): Promise<void>;
   removeMember(node: NodeId): Promise<void>;
+  /** The oldest of what this member's disk still holds. */
+  oldestStored(): Promise<OldestStored>;
+  /**
+   * Deletes from this member's disk what a new snapshot stands for, log and former snapshots alike. What others are being sent, or what
+   * is not applied yet, stays for the time being: look at `oldestStored`, and ask again.
+   */
+  discardOld(): Promise<void>;
   /** Stops without handing over. Containers and other nodes go on. */
   stop(): Promise<void>;
 }

@@ -36,7 +36,11 @@ type Waiting = {
   readonly resolve: () => void;
   readonly reject: (error: SkeinError) => void;
 };
-type ClosedSegment = { readonly segment: number; readonly lastIndex: number };
+type ClosedSegment = {
+  readonly segment: number;
+  readonly firstIndex: number | undefined;
+  readonly lastIndex: number;
+};
 
 /** An open log. */
 export class WriteAheadLog {
@@ -51,6 +55,8 @@ export class WriteAheadLog {
   #queue: Waiting[] = [];
   #flushing: Promise<void> | undefined;
   #failure: SkeinError | undefined;
+  /** The next write begins a new segment. */
+  #rolling = false;
 
   private constructor(options: WriteAheadLogOptions) {
     this.#options = { segmentBytes: 16 * 1024 * 1024, groupBytesMax: 4 * 1024 * 1024, ...options };
@@ -78,6 +84,19 @@ export class WriteAheadLog {
       this.#queue.push({ records, bytes, resolve, reject });
       this.#flushing ??= this.#flush();
     });
+  }
+
+  /** Begins a new segment, unless the current one is empty. */
+  roll(): Promise<void> {
+    this.#rolling = true;
+    return this.append({ entries: [] });
+  }
+
+  /** Smallest index of any entry in any segment. */
+  get oldestIndex(): number | undefined {
+    const firsts = [...this.#closed, ...(this.#current ? [this.#current] : [])];
+    const indexes = firsts.flatMap(({ firstIndex }) => firstIndex ?? []);
+    return indexes.length === 0 ? undefined : Math.min(...indexes);
   }
 
   /** Deletes whole segments that hold no entry behind `upTo`, oldest first, never the current one. */
@@ -116,8 +135,8 @@ export class WriteAheadLog {
       refuseGap(path, scanned, former);
       for (const record of scanned.records) this.#replay(record, replay);
       const last = position === numbers.length - 1;
-      const lastIndex = largestIndex(scanned.records);
-      if (!last) this.#closed.push({ segment, lastIndex });
+      const { firstIndex, lastIndex } = indexesOf(scanned.records);
+      if (!last) this.#closed.push({ segment, firstIndex, lastIndex });
       else {
         const { header, end, torn } = scanned;
         this.#current = await SegmentFile.resume({
@@ -126,6 +145,7 @@ export class WriteAheadLog {
           position: end,
           size: bytes.length,
           torn,
+          firstIndex,
           lastIndex,
         });
       }
@@ -180,7 +200,9 @@ export class WriteAheadLog {
       offset = encodeRecord(buffer, offset, record, place);
       if (record.type === 'hard-state') this.#hardState = record.hardState;
     }
-    segment.lastIndex = Math.max(segment.lastIndex, largestIndex(records));
+    const { firstIndex, lastIndex } = indexesOf(records);
+    segment.firstIndex = smaller(segment.firstIndex, firstIndex);
+    segment.lastIndex = Math.max(segment.lastIndex, lastIndex);
     await segment.write(buffer);
     this.#onCommit?.({ batches: group.length, bytes, ms: performance.now() - startMs });
   }
@@ -189,7 +211,9 @@ export class WriteAheadLog {
   async #segmentFor(bytes: number): Promise<{ segment: SegmentFile; carried: WalRecord[] }> {
     const { directory, segmentBytes, nodeId, clusterId } = this.#options;
     const current = this.#current;
-    const fits = current !== undefined && current.position + bytes <= segmentBytes;
+    const rolling = this.#rolling;
+    this.#rolling = false;
+    const fits = !rolling && current !== undefined && current.position + bytes <= segmentBytes;
     if (fits || current?.position === SEGMENT_HEADER_BYTES) {
       return { segment: current as SegmentFile, carried: [] };
     }
@@ -202,7 +226,8 @@ export class WriteAheadLog {
       firstSequence: this.#sequence,
     });
     if (current !== undefined) {
-      this.#closed.push({ segment: current.header.segment, lastIndex: current.lastIndex });
+      const { firstIndex, lastIndex, header } = current;
+      this.#closed.push({ segment: header.segment, firstIndex, lastIndex });
       await current.close();
     }
     this.#current = segment;
@@ -236,10 +261,21 @@ function recordsOf(batch: LogBatch): WalRecord[] {
   return records;
 }
 
-function largestIndex(records: readonly WalRecord[]): number {
-  let largest = 0;
+function indexesOf(records: readonly WalRecord[]): {
+  readonly firstIndex: number | undefined;
+  readonly lastIndex: number;
+} {
+  let firstIndex: number | undefined;
+  let lastIndex = 0;
   for (const record of records) {
-    if (record.type === 'entry') largest = Math.max(largest, record.entry.index);
+    if (record.type !== 'entry') continue;
+    firstIndex = smaller(firstIndex, record.entry.index);
+    lastIndex = Math.max(lastIndex, record.entry.index);
   }
-  return largest;
+  return { firstIndex, lastIndex };
+}
+
+function smaller(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return Math.min(one, other);
 }

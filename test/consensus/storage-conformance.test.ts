@@ -255,6 +255,31 @@ for (const [name, make] of Object.entries(benches)) {
     await second.close();
   });
 
+  test('a compaction after a roll leaves no entry that came before it', async (t, bench) => {
+    const first = bench.next();
+    await first.open();
+    t.strictSame(await first.oldest(), { entry: undefined, snapshot: undefined });
+    await first.append({ entries: range(1, 20), hardState: hard(1, 18, 'node-b') });
+    await first.append({ entries: range(19, 21, 2), hardState: hard(2, 21) });
+    await writeSnapshot(first, meta(21, 2), 'the state');
+    await first.close();
+    const second = bench.next();
+    await second.open();
+    t.strictSame(await second.oldest(), { entry: 1, snapshot: 21 });
+    const rolled = second.roll();
+    await second.append({ entries: range(22, 23, 2) });
+    await rolled;
+    await second.compact(asIndex(21));
+    t.strictSame(await second.oldest(), { entry: 22, snapshot: 21 });
+    await second.close();
+    const third = bench.next();
+    const state = await third.open();
+    t.strictSame(state.hardState, hard(2, 21));
+    t.strictSame(shape(state.entries), shape(range(22, 23, 2)));
+    t.strictSame(await third.oldest(), { entry: 22, snapshot: 21 });
+    await third.close();
+  });
+
   test('an aborted snapshot leaves the former one', async (t, bench) => {
     const storage = bench.next();
     await storage.open();
