@@ -84,35 +84,77 @@ export async function readSnapshot(
   chunks: AsyncIterable<Uint8Array>,
   clusterKey?: ClusterKey,
 ): Promise<StateImage<SortedMap<StoredObject>>> {
+  const objects = new SortedMap<StoredObject>();
+  let sealing: SealingImage | undefined;
+  const books = await decodeStream(chunks, {
+    onBooks: ([, , , seal]) => {
+      sealing = seal && { inForce: new SealingInForce(seal[0], clusterKey), since: seal[1] };
+    },
+    onRow: (row) => addRow(objects, row, sealing),
+  });
+  if (objects.size !== books.objects) throw damaged('it holds an object twice');
+  const [fences, changedAt, sessions] = books.bookkeeping;
+  const { revision, appliedIndex } = books;
+  return { revision, appliedIndex, fences, changedAt, sessions, sealing, objects };
+}
+
+/** What can be told of a stream without a key. */
+export type SnapshotSurvey = {
+  readonly revision: Revision;
+  readonly appliedIndex: number;
+  readonly objects: number;
+  /** How many of them are sealed: whether they open is not known. */
+  readonly sealed: number;
+};
+
+/** Checks a whole stream as readSnapshot does and keeps nothing of it; what is sealed stays so. */
+export async function surveySnapshot(chunks: AsyncIterable<Uint8Array>): Promise<SnapshotSurvey> {
+  let sealed = 0;
+  const onRow = (row: ObjectRow): void => {
+    if (row[5]) sealed++;
+    else JSON.parse(Buffer.from(row[4]).toString('utf8'));
+  };
+  const decoded = await decodeStream(chunks, { onBooks: () => {}, onRow });
+  const { revision, appliedIndex, objects } = decoded;
+  return { revision, appliedIndex, objects, sealed };
+}
+
+type Decoded = {
+  readonly revision: Revision;
+  readonly appliedIndex: number;
+  readonly bookkeeping: Bookkeeping;
+  readonly objects: number;
+};
+
+async function decodeStream(
+  chunks: AsyncIterable<Uint8Array>,
+  sink: {
+    readonly onBooks: (bookkeeping: Bookkeeping) => void;
+    readonly onRow: (row: ObjectRow) => void;
+  },
+): Promise<Decoded> {
   const reader = new FrameReader(chunks);
   try {
     const [format, version, revision, appliedIndex] = decode<Header>(await reader.next());
     if (format !== FORMAT || (version !== FORMAT_VERSION && version !== FORMAT_VERSION_SEALED)) {
       throw damaged(`its format is ${String(format)} ${String(version)}`);
     }
-    const [fences, changedAt, sessions, seal] = decode<Bookkeeping>(await reader.next());
-    const sealing = seal && { inForce: new SealingInForce(seal[0], clusterKey), since: seal[1] };
-    const objects = new SortedMap<StoredObject>();
+    const bookkeeping = decode<Bookkeeping>(await reader.next());
+    sink.onBooks(bookkeeping);
+    let objects = 0;
     let checksum = reader.checksum;
     for (;;) {
       const rows = decode<Trailer | ObjectRow[]>(await reader.next());
       if (isTrailer(rows)) {
         const [, count, expected] = rows;
-        if (count !== objects.size) throw damaged(`it lacks ${count - objects.size} objects`);
+        if (count !== objects) throw damaged(`it lacks ${count - objects} objects`);
         if (checksum !== expected) throw damaged('its checksum over all frames does not match');
         await reader.end();
-        return {
-          revision: revision as Revision,
-          appliedIndex,
-          fences,
-          changedAt,
-          sessions,
-          sealing,
-          objects,
-        };
+        return { revision: revision as Revision, appliedIndex, bookkeeping, objects };
       }
       checksum = reader.checksum;
-      for (const row of rows) addRow(objects, row, sealing);
+      objects += rows.length;
+      for (const row of rows) sink.onRow(row);
     }
   } catch (error) {
     if (error instanceof SkeinError) throw error;
