@@ -6,6 +6,7 @@
  * asked of the past may differ a little from member to member.
  */
 
+import { covers } from './keys.ts';
 import type { EventPage, Key, Revision, StoredObject, StoreEvent } from './types.ts';
 
 /** The window's limits. */
@@ -41,6 +42,7 @@ export class History {
   #head = 0;
   #bytes = 0;
   #oldest: Revision;
+  #exactSince = 0 as Revision;
   #marks: Mark[] = [];
 
   constructor(options: HistoryOptions = {}, oldest = 0 as Revision) {
@@ -66,10 +68,15 @@ export class History {
     return this.#bytes;
   }
 
-  /** The revision in the middle of the window: who has seen less may soon be left behind. */
-  get middle(): Revision {
-    const event = this.#events[this.#head + (this.size >>> 1)];
-    return event === undefined ? this.#oldest : event.object.revision;
+  /** A list of an older revision than this cannot be made: what the state was is not known. */
+  get exactSince(): Revision {
+    return Math.max(this.#oldest, this.#exactSince) as Revision;
+  }
+
+  /** The middle of a window that is filling up: who has seen less may soon be left behind. 0 while there is room. */
+  get endangered(): Revision | 0 {
+    if (this.size * 2 < this.#eventsMax && this.#bytes * 2 < this.#bytesMax) return 0;
+    return this.#events[this.#head + (this.size >>> 1)]?.object.revision ?? 0;
   }
 
   push(event: StoreEvent): void {
@@ -101,7 +108,7 @@ export class History {
     const found: StoreEvent[] = [];
     for (let at = this.#firstBehind(from); at < this.#events.length; at++) {
       const event = this.#events[at] as StoreEvent;
-      if (event.object.key.startsWith(prefix)) found.push(event);
+      if (covers(prefix, event.object.key)) found.push(event);
     }
     return found;
   }
@@ -119,10 +126,16 @@ export class History {
       const { revision, key } = event.object;
       const enough = events.length >= eventsMax || at - first >= SCAN_MAX;
       if (enough && revision !== through) return { events, through, complete: false };
-      if (key.startsWith(prefix)) events.push(event);
+      if (covers(prefix, key)) events.push(event);
       through = revision;
     }
     return { events, through, complete: true };
+  }
+
+  /** The state jumped to `revision`; `events` lead there, and only in their sum. */
+  jump(events: readonly StoreEvent[], revision: Revision): void {
+    for (const event of events) this.push(event);
+    this.#exactSince = revision;
   }
 
   /**
@@ -137,7 +150,7 @@ export class History {
     return former;
   }
 
-  /** Forgets everything: the state jumped to `revision`. */
+  /** Forgets everything: the state begins at `revision`. */
   reset(revision: Revision): void {
     this.#events = [];
     this.#marks = [];

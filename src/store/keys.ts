@@ -72,6 +72,11 @@ export function coveringPrefixes(key: Key): string[] {
   return prefixes;
 }
 
+/** True if a watch or search for `prefix` concerns `key`: one that ends in a slash names many keys, any other one. */
+export function covers(prefix: string, key: Key): boolean {
+  return prefix.endsWith('/') ? key.startsWith(prefix) : key === prefix;
+}
+
 /** The smallest string behind every string that starts with `prefix`; undefined if there is none. */
 export function prefixEnd(prefix: string): string | undefined {
   if (prefix === '') return undefined;

@@ -74,7 +74,7 @@ export function createReplicatedStore(
     count: (prefix) => state.count(prefix),
     view: (prefix) => state.view(prefix),
     eventsSince: (prefix, from, eventsMax) => state.eventsSince(prefix, from, eventsMax),
-    middleRevision: () => state.middleRevision(),
+    endangeredRevision: () => state.endangeredRevision(),
     usage: () => state.usage(),
     watch: (prefix, from, sink) => state.watch(prefix, from, sink),
     readBarrier: (barrier) => consensus.readBarrier(barrier),

@@ -6,21 +6,21 @@ import { deletedVersion } from './stored-version.ts';
 import type { Revision, StoredObject, StoreEvent } from './types.ts';
 
 /**
- * Events that lead from `before` to `after` (whose revision is `revision`), in revision order. Intermediate versions are
- * skipped. The true revision of a deletion is not known: a key that is gone gets `revision`, a key that
+ * Events that lead from `before` to `after`, in revision order, all of them behind `span.from`. Intermediate versions are
+ * skipped. The true revision of a deletion is not known: a key that is gone gets `span.to`, a key that
  * came anew gets the one before its creation; both are late enough to resume a watch from.
  */
 export function stateDifference(
   before: SortedReader<StoredObject>,
   after: SortedReader<StoredObject>,
-  revision: Revision,
+  span: { readonly from: Revision; readonly to: Revision },
 ): StoreEvent[] {
   const events: StoreEvent[] = [];
   for (const previous of before.values('')) {
     const object = after.get(previous.key);
-    if (object === undefined) events.push(deletion(previous, revision));
+    if (object === undefined) events.push(deletion(previous, span.to));
     else if (object.createRevision !== previous.createRevision) {
-      const deleted = Math.max(previous.revision, object.createRevision - 1) as Revision;
+      const deleted = Math.max(span.from + 1, object.createRevision - 1) as Revision;
       events.push(deletion(previous, deleted));
     }
   }

@@ -144,8 +144,8 @@ export class StoreState implements StateMachine, StoreReader {
     };
   }
 
-  middleRevision(): Revision {
-    return this.#history.middle;
+  endangeredRevision(): Revision | 0 {
+    return this.#history.endangered;
   }
 
   eventsSince(
@@ -307,7 +307,7 @@ export class StoreState implements StateMachine, StoreReader {
 
   /** The present with every later change taken back, key by key. */
   #listAt(prefix: string, atRevision: Revision, options: ListOptions): ListResult {
-    const oldest = this.#history.oldest;
+    const oldest = this.#history.exactSince;
     if (atRevision < oldest) return { kind: 'too-old', oldest };
     const former = this.#history.overlay(atRevision, prefix);
     return {
@@ -318,16 +318,21 @@ export class StoreState implements StateMachine, StoreReader {
   }
 
   /**
-   * The state jumps. Watchers get the difference as events, so that they stay correct without knowing;
-   * what happened in between cannot be looked back through, so the window starts anew.
+   * The state jumps. Watchers get the difference as events, also those who resume later: they stay correct without
+   * knowing. What happened in between cannot be listed.
    */
   #replace(image: StateImage<SortedMap<StoredObject>>): void {
     invariant(image.appliedIndex >= this.#appliedIndex, 'a snapshot never goes back', {
       applied: this.#appliedIndex,
       snapshot: image.appliedIndex,
     });
-    const events =
-      this.#hub.size === 0 ? [] : stateDifference(this.#objects, image.objects, image.revision);
+    const first = this.#revision === 0;
+    const events = first
+      ? []
+      : stateDifference(this.#objects, image.objects, {
+          from: this.#revision,
+          to: image.revision,
+        });
     this.#objects = image.objects;
     this.#bytes = 0;
     for (const object of image.objects.values('')) this.#bytes += weightOf(object);
@@ -337,7 +342,8 @@ export class StoreState implements StateMachine, StoreReader {
     this.sealing.restore(image.sealing);
     this.#revision = image.revision;
     this.#appliedIndex = image.appliedIndex;
-    this.#history.reset(image.revision);
+    if (first) this.#history.reset(image.revision);
+    else this.#history.jump(events, image.revision);
     for (const event of events) this.#hub.collect(event);
     this.#hub.flush(this.#revision);
     this.#waiters.reached(this.#revision);

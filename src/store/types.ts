@@ -122,7 +122,7 @@ export interface StoreWatch {
 export interface StoreReader {
   /** Newest applied revision. */
   revision(): Revision;
-  /** Oldest revision a watch may start from. */
+  /** Oldest revision a watch may start from; a list may be unable to look back as far. */
   oldestRevision(): Revision;
   /** Revision of the newest change under `prefix`, where prefix is `/<group>/<resource>/`; 0 if never. */
   changedAt(prefix: string): Revision | 0;
@@ -141,8 +141,8 @@ export interface StoreReader {
   ):
     | ({ readonly kind: 'events' } & EventPage)
     | { readonly kind: 'too-old'; readonly oldest: Revision };
-  /** The middle of the window: a watch that stands before it may soon be unable to resume. */
-  middleRevision(): Revision;
+  /** A watch that stands before this revision may soon be unable to resume; 0 while the window has room. */
+  endangeredRevision(): Revision | 0;
   usage(): StoreUsage;
   /**
    * Events under `prefix` after `from`. With `from` undefined: after the newest revision. Events already in the

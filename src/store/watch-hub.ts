@@ -1,20 +1,28 @@
 /**
  * Who wants to hear of which changes. Sinks are filed under their prefix, and a change looks up only the few
- * prefixes that cover its key: the price of a write does not grow with the watchers of other things.
+ * prefixes that cover its key: the price of a write does not grow with the watchers of other things. All who
+ * watch the same prefix are handed the same batch.
  */
 
 import type { Logger } from '../lib/logger.ts';
 import { coveringPrefixes } from './keys.ts';
 import type { Revision, StoreEvent, StoreWatch, WatchSink } from './types.ts';
 
-type Watcher = { readonly sink: WatchSink; pending: StoreEvent[]; closed: boolean };
+type Watcher = {
+  readonly sink: WatchSink;
+  /** The flush during or after which it came. */
+  readonly since: number;
+};
+
+type Group = { readonly watchers: Set<Watcher>; pending: StoreEvent[] };
 
 /** Collects events during an apply and hands each watcher its batch at the end. */
 export class WatchHub {
   readonly #logger: Logger;
-  readonly #byPrefix = new Map<string, Set<Watcher>>();
-  #touched: Watcher[] = [];
+  readonly #groups = new Map<string, Group>();
+  #touched: Group[] = [];
   #watchers = 0;
+  #flushes = 0;
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -26,13 +34,13 @@ export class WatchHub {
   }
 
   add(prefix: string, sink: WatchSink): StoreWatch {
-    const watcher: Watcher = { sink, pending: [], closed: false };
-    let group = this.#byPrefix.get(prefix);
+    const watcher: Watcher = { sink, since: this.#flushes };
+    let group = this.#groups.get(prefix);
     if (group === undefined) {
-      group = new Set();
-      this.#byPrefix.set(prefix, group);
+      group = { watchers: new Set(), pending: [] };
+      this.#groups.set(prefix, group);
     }
-    group.add(watcher);
+    group.watchers.add(watcher);
     this.#watchers++;
     return { close: () => this.#remove(prefix, watcher) };
   }
@@ -41,22 +49,25 @@ export class WatchHub {
   collect(event: StoreEvent): void {
     if (this.#watchers === 0) return;
     for (const prefix of coveringPrefixes(event.object.key)) {
-      for (const watcher of this.#byPrefix.get(prefix) ?? []) {
-        if (watcher.pending.length === 0) this.#touched.push(watcher);
-        watcher.pending.push(event);
-      }
+      const group = this.#groups.get(prefix);
+      if (group === undefined) continue;
+      if (group.pending.length === 0) this.#touched.push(group);
+      group.pending.push(event);
     }
   }
 
-  /** Delivers what was collected. A sink may open and close watches meanwhile. */
+  /** Delivers what was collected. A sink may open and close watches meanwhile; who comes now has seen it all. */
   flush(revision: Revision): void {
     const touched = this.#touched;
     if (touched.length === 0) return;
     this.#touched = [];
-    for (const watcher of touched) {
-      const events = watcher.pending;
-      watcher.pending = [];
-      if (!watcher.closed) this.deliver(watcher.sink, events, revision);
+    const flush = ++this.#flushes;
+    for (const group of touched) {
+      const events = group.pending;
+      group.pending = [];
+      for (const { sink, since } of group.watchers) {
+        if (since < flush) this.deliver(sink, events, revision);
+      }
     }
   }
 
@@ -70,11 +81,9 @@ export class WatchHub {
   }
 
   #remove(prefix: string, watcher: Watcher): void {
-    if (watcher.closed) return;
-    watcher.closed = true;
+    const group = this.#groups.get(prefix);
+    if (group?.watchers.delete(watcher) !== true) return;
     this.#watchers--;
-    const group = this.#byPrefix.get(prefix);
-    group?.delete(watcher);
-    if (group?.size === 0) this.#byPrefix.delete(prefix);
+    if (group.watchers.size === 0) this.#groups.delete(prefix);
   }
 }

@@ -31,6 +31,16 @@ export function unauthorized(): ApiError {
   return failure(401, 'Unauthorized', 'Unauthorized');
 }
 
+/** 429 for a watch whose client does not read: it may resume from what it saw last. */
+export function tooSlow(): ApiError {
+  return failure(
+    429,
+    'TooManyRequests',
+    'the watch was cut off because the client did not read its events; resume from the last resourceVersion',
+    { retryAfterSeconds: 1 },
+  );
+}
+
 /** 429 when more is going on than the server takes. */
 export function tooManyRequests(): ApiError {
   return failure(429, 'TooManyRequests', 'Too many requests, please try again later.', {

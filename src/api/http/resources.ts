@@ -15,6 +15,7 @@ import { decodeBody } from './decode.ts';
 import { drained } from './drain.ts';
 import { wrongMethod } from './errors.ts';
 import { contextOf, type Exchange } from './exchange.ts';
+import { FrameCache } from './frame-cache.ts';
 import {
   ListCache,
   listBody,
@@ -35,6 +36,7 @@ import {
   watchOptions,
 } from './query.ts';
 import { send, sendFormatted } from './respond.ts';
+import { SendBacklog } from './send-backlog.ts';
 import { streamWatch } from './watch-stream.ts';
 
 export type ResourceComponents = {
@@ -76,11 +78,14 @@ export class ResourceEndpoints {
   readonly #store: Pick<StoreReader, 'changedAt'>;
   readonly #clock: Clock;
   readonly #lists = new ListCache();
+  readonly #frames = new FrameCache();
+  readonly #backlog: SendBacklog;
 
   constructor(components: ResourceComponents) {
     this.#verbs = components.verbs;
     this.#store = components.store;
     this.#clock = components.clock;
+    this.#backlog = new SendBacklog(components.clock);
   }
 
   /** Answers one authorized request. Rejects with ApiError. */
@@ -139,7 +144,15 @@ export class ResourceEndpoints {
     const include = includeObjectOf(exchange.query.text('includeObject'));
     exchange.withoutDeadline();
     const handle = await this.#verbs.watch(contextOf(exchange), target, options);
-    const view = { target, representation, include, verbs: this.#verbs, clock: this.#clock };
+    const view = {
+      target,
+      representation,
+      include,
+      verbs: this.#verbs,
+      clock: this.#clock,
+      frames: this.#frames,
+      backlog: this.#backlog,
+    };
     await streamWatch(exchange.response, handle, view, exchange.warnings);
   }
 

@@ -1,18 +1,21 @@
 /**
- * Watches as streams of JSON lines. A frame is encoded once per event and representation, however many clients watch: it is kept
- * with the stored object, and goes when the object does.
+ * Watches as streams of JSON lines. A frame is encoded once per event and representation, however many clients watch.
+ * A client that does not take what it is sent is told so, as far as it can be told anything, and cut off.
  */
 
 import type { ServerResponse } from 'node:http';
 import type { Clock } from '../../lib/clock.ts';
+import { hasCode } from '../../lib/errors.ts';
 import type { KubeObject } from '../../resources/types.ts';
 import type { StoredObject } from '../../store/types.ts';
 import { type IncludeObject, partialMetadata, table } from '../table/table.ts';
 import type { ApiVerbs, Target, WatchEvent, WatchHandle } from '../types.ts';
-import { drained } from './drain.ts';
+import { tooSlow } from './errors.ts';
+import type { FrameCache } from './frame-cache.ts';
 import { listMetadata } from './list-bytes.ts';
 import type { Representation } from './negotiate.ts';
 import { addWarnings } from './respond.ts';
+import type { SendBacklog } from './send-backlog.ts';
 
 /** How one watcher wants its events. */
 export type WatchView = {
@@ -21,12 +24,14 @@ export type WatchView = {
   readonly include: IncludeObject;
   readonly verbs: Pick<ApiVerbs, 'bytesOf'>;
   readonly clock: Clock;
+  readonly frames: FrameCache;
+  readonly backlog: SendBacklog;
 };
 
-/** Frames by object, then by event type and representation. */
-const frames = new WeakMap<StoredObject, Map<string, Buffer>>();
-/** Frames are larger than what a socket takes at once; more than this is written in several calls. */
-const BATCH_BYTES_MAX = 256 * 1024;
+/** What is written at once, and so held for a client that does not read. */
+const BATCH_BYTES_MAX = 64 * 1024;
+/** How long a client that is cut off has to read why. */
+const CUT_GRACE_MS = 5_000;
 
 /** Writes events to the response until the watch or the client ends. Never rejects. */
 export async function streamWatch(
@@ -47,17 +52,25 @@ export async function streamWatch(
   try {
     for await (const events of handle) {
       for (const chunk of encoder.encode(events)) {
-        if (!response.write(chunk)) await drained(response, view.clock);
+        if (!response.write(chunk)) await view.backlog.drained(response);
       }
     }
     response.end();
-  } catch {
-    // Too slow, or gone. A cut connection makes a live client list again and resume.
-    response.destroy();
+  } catch (error) {
+    if (hasCode(error, 'deadline-exceeded', 'overloaded')) cutOff(response, view.clock);
+    else response.destroy();
   } finally {
     response.off('close', onClose);
     handle.close();
   }
+}
+
+/** A client that begins to read again finds out why its watch ended; one that does not is gone after a moment. */
+function cutOff(response: ServerResponse, clock: Clock): void {
+  const { status } = tooSlow();
+  response.end(frameOf('ERROR', Buffer.from(JSON.stringify(status))));
+  const timer = clock.after(CUT_GRACE_MS, () => response.destroy());
+  response.once('close', () => timer.cancel());
 }
 
 /** Turns batches of events into chunks of frames for one watcher. */
@@ -108,17 +121,7 @@ export class FrameEncoder {
     const version =
       target.served === undefined ? '' : `${target.served.group}/${target.served.version}`;
     const id = `${type} ${representation.shape} ${representation.metaVersion} ${version}`;
-    let known = frames.get(item);
-    if (known === undefined) {
-      known = new Map();
-      frames.set(item, known);
-    }
-    let frame = known.get(id);
-    if (frame === undefined) {
-      frame = frameOf(type, this.#shaped(item));
-      known.set(id, frame);
-    }
-    return frame;
+    return this.#view.frames.frame(item, id, () => frameOf(type, this.#shaped(item)));
   }
 
   #shaped(item: StoredObject): Buffer {

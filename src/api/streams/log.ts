@@ -40,7 +40,8 @@ export async function serveLog(
   response.flushHeaders();
   try {
     for await (const chunk of output) {
-      if (!response.write(chunk)) await drained(response, components.clock, READER_PATIENCE_MS);
+      if (!response.write(chunk))
+        await drained(response, components.clock, { deadlineMs: READER_PATIENCE_MS });
     }
     response.end();
   } catch {

@@ -6,6 +6,8 @@ import type { Random } from '../../lib/random.ts';
 import type { ResourceKind } from '../../resources/types.ts';
 import type { Store } from '../../store/types.ts';
 import type { TokenIssuer } from '../types.ts';
+import type { BookmarkSchedule } from './bookmarks.ts';
+import type { WakeQueue } from './wake-queue.ts';
 
 export type VerbsComponents = {
   readonly store: Store;
@@ -52,6 +54,9 @@ export function settingsOf(options: VerbsOptions): VerbsSettings {
 /** The service of one process: components, settings and the declared kinds by name. */
 export type VerbsContext = VerbsComponents & {
   readonly settings: VerbsSettings;
+  /** Shared by all watches. */
+  readonly wakeQueue: WakeQueue;
+  readonly bookmarks: BookmarkSchedule;
   /** By the kind's name: `Pod`. */
   kindNamed(name: string): ResourceKind | undefined;
 };

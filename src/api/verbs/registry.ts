@@ -9,6 +9,7 @@ import { applyNotSupported } from '../patch/apply-patch.ts';
 import { methodNotSupported, subjectOf, toApiError, writeRefused } from '../status.ts';
 import type { ApiVerbs, Patch, RequestContext, Target } from '../types.ts';
 import { createBinding } from './binding.ts';
+import { BookmarkSchedule } from './bookmarks.ts';
 import {
   settingsOf,
   type VerbsComponents,
@@ -27,6 +28,7 @@ import { getScale, patchScale, updateScale } from './scale.ts';
 import { createToken } from './token.ts';
 import { updateObject } from './update.ts';
 import { bytesOf } from './versions.ts';
+import { WakeQueue } from './wake-queue.ts';
 import { watchObjects } from './watch.ts';
 
 /** The verbs of one process over its store. Throws config-invalid if an option makes no sense. */
@@ -36,7 +38,13 @@ export function createVerbs(components: VerbsComponents, options: VerbsOptions =
   const byName = new Map<string, ResourceKind>();
   // A custom kind may bear a built-in one's name; the built-in one, declared first, is meant.
   for (const kind of components.kinds) if (!byName.has(kind.kind)) byName.set(kind.kind, kind);
-  const verbs: VerbsContext = { ...components, settings, kindNamed: (name) => byName.get(name) };
+  const verbs: VerbsContext = {
+    ...components,
+    settings,
+    wakeQueue: new WakeQueue(components.clock),
+    bookmarks: new BookmarkSchedule(components),
+    kindNamed: (name) => byName.get(name),
+  };
   return {
     get: (context, target, getOptions = {}) => answered(get(verbs, context, target, getOptions)),
     list: (context, target, listOptions = {}) =>

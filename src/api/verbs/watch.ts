@@ -6,24 +6,21 @@
 
 import type { Timer } from '../../lib/clock.ts';
 import { deletedVersion } from '../../store/stored-version.ts';
-import type { Revision, StoredObject, StoreEvent, StoreWatch } from '../../store/types.ts';
-import { gone } from '../status.ts';
+import type { Revision, StoredObject, StoreEvent, StoreView } from '../../store/types.ts';
 import type { RequestContext, Target, WatchEvent, WatchHandle, WatchOptions } from '../types.ts';
 import type { VerbsContext } from './components.ts';
 import { apiVersionOf } from './encode.ts';
 import { freshEnough, parseRevision } from './freshness.ts';
-import { prefixFor } from './keys.ts';
+import { keyFor, prefixFor } from './keys.ts';
 import { checkWatchOptions } from './list-options.ts';
 import { parseSelection, type Selection, selects } from './selection.ts';
-import { WatchStream } from './watch-stream.ts';
+import { WatchFeed } from './watch-feed.ts';
 
 /**
  * A watch without timeoutSeconds ends after a time drawn between these: reconnections spread out.
  */
 const TIMEOUT_MIN_MS = 1_800_000;
 const TIMEOUT_MAX_MS = 3_600_000;
-/** How often a bookmark is sent to those who want them. */
-const BOOKMARK_INTERVAL_MS = 60_000;
 const INITIAL_EVENTS_END = 'k8s.io/initial-events-end';
 
 /**
@@ -39,127 +36,92 @@ export async function watchObjects(
   checkWatchOptions(options);
   const selection = parseSelection(target, options);
   await freshEnough(verbs, context, options.resourceVersion);
-  return new Watch(verbs, target, options, selection).start(context.signal);
+  return startWatch(verbs, { target, options, selection }, context.signal);
 }
 
-class Watch {
-  readonly #verbs: VerbsContext;
-  readonly #target: Target;
-  readonly #options: WatchOptions;
-  readonly #selection: Selection;
-  readonly #stream: WatchStream;
-  readonly #timers: Timer[] = [];
-  #storeWatch: StoreWatch | undefined;
-  #onAbort: (() => void) | undefined;
+type Asked = {
+  readonly target: Target;
+  readonly options: WatchOptions;
+  readonly selection: Selection;
+};
 
-  constructor(verbs: VerbsContext, target: Target, options: WatchOptions, selection: Selection) {
-    this.#verbs = verbs;
-    this.#target = target;
-    this.#options = options;
-    this.#selection = selection;
-    this.#stream = new WatchStream(() => this.#release());
-  }
-
-  start(signal: AbortSignal | undefined): WatchHandle {
-    const stream = this.#stream;
-    const from = this.#initial();
-    const watching = this.#verbs.store.watch(prefixFor(this.#target), from, (events) =>
-      stream.push(this.#translate(events)),
-    );
-    if (watching.kind === 'too-old') {
-      const { status } = gone(`too old resource version: ${from} (${watching.oldest})`);
-      stream.end({ type: 'ERROR', status });
-      return stream;
-    }
-    this.#storeWatch = watching.watch;
-    // An event from the window may have ended the stream before there was a watch to close.
-    if (!stream.open) this.#release();
-    else this.#startTimers(signal);
-    return stream;
-  }
-
-  /** Sends the present state if it is wanted; returns the revision to watch from. */
-  #initial(): Revision {
-    const { store } = this.#verbs;
-    const { resourceVersion, sendInitialEvents, allowWatchBookmarks = false } = this.#options;
-    const asked = parseRevision(resourceVersion) ?? 0;
-    const wanted = sendInitialEvents ?? asked === 0;
-    if (!wanted) return asked === 0 ? store.revision() : asked;
-    const listed = store.list(prefixFor(this.#target));
-    if (listed.kind === 'too-old') return listed.oldest;
-    const events: WatchEvent[] = [];
-    for (const item of listed.items) {
-      if (selects(this.#selection, item)) events.push({ type: 'ADDED', item });
-    }
-    if (sendInitialEvents === true && allowWatchBookmarks) {
-      events.push(this.#bookmark(listed.revision, true));
-    }
-    this.#stream.pushInitial(events);
-    return listed.revision;
-  }
-
-  #startTimers(signal: AbortSignal | undefined): void {
-    const { clock, random } = this.#verbs;
-    const { timeoutSeconds } = this.#options;
-    const timeoutMs =
-      timeoutSeconds === undefined || timeoutSeconds <= 0
-        ? random.int(TIMEOUT_MIN_MS, TIMEOUT_MAX_MS)
-        : timeoutSeconds * 1_000;
-    this.#timers[0] = clock.after(timeoutMs, () => {
-      this.#sendBookmark();
-      this.#stream.end();
-    });
-    if (this.#options.allowWatchBookmarks === true) this.#startBookmarks();
-    if (signal === undefined) return;
-    const onAbort = () => this.#stream.close();
-    if (signal.aborted) {
-      onAbort();
-      return;
-    }
+function startWatch(
+  verbs: VerbsContext,
+  { target, options, selection }: Asked,
+  signal: AbortSignal | undefined,
+): WatchHandle {
+  const ends: (() => void)[] = [];
+  const bookmarks = options.allowWatchBookmarks === true;
+  const prefix = watchedPrefix(target, selection);
+  const feed = new WatchFeed(
+    { store: verbs.store, wakeQueue: verbs.wakeQueue },
+    {
+      prefix,
+      ...startOf(verbs, prefix, options),
+      wants: (item) => selects(selection, item),
+      translate: selection.all ? plain : (event) => selected(selection, event),
+      ...(bookmarks && { bookmark: (revision, end) => bookmarkOf(target, revision, end) }),
+      markInitialEnd: options.sendInitialEvents === true,
+      onEnd: () => {
+        for (const end of ends) end();
+      },
+    },
+  );
+  const timer = startTimeout(verbs, options, () => feed.finish());
+  ends.push(() => timer.cancel());
+  if (bookmarks) ends.push(verbs.bookmarks.add(feed));
+  if (signal !== undefined) {
+    const onAbort = () => feed.close();
     signal.addEventListener('abort', onAbort, { once: true });
-    this.#onAbort = () => signal.removeEventListener('abort', onAbort);
+    ends.push(() => signal.removeEventListener('abort', onAbort));
+    if (signal.aborted) onAbort();
   }
+  return feed;
+}
 
-  #startBookmarks(): void {
-    this.#timers[1] = this.#verbs.clock.after(BOOKMARK_INTERVAL_MS, () => {
-      this.#sendBookmark();
-      if (this.#stream.open) this.#startBookmarks();
-    });
-  }
+/** One object's watch is filed under its key: changes of its neighbours cost it nothing. */
+function watchedPrefix(target: Target, { name }: Selection): string {
+  const inNamespace = (target.namespace ?? '') !== '';
+  if (name === undefined || (target.kind.namespaced && !inNamespace)) return prefixFor(target);
+  return keyFor(target, name);
+}
 
-  /**
-   * Every event up to the replica's revision has been pushed by now: apply and push share a turn.
-   */
-  #sendBookmark(): void {
-    if (this.#options.allowWatchBookmarks !== true) return;
-    this.#stream.push([this.#bookmark(this.#verbs.store.revision(), false)]);
+/** The present state if it is wanted, and the revision to watch from. */
+function startOf(
+  { store }: VerbsContext,
+  prefix: string,
+  { resourceVersion, sendInitialEvents }: WatchOptions,
+): { readonly initial?: StoreView; readonly from: Revision } {
+  const asked = parseRevision(resourceVersion) ?? 0;
+  if (sendInitialEvents ?? asked === 0) {
+    const initial = store.view(prefix);
+    return { initial, from: initial.revision };
   }
+  return { from: asked === 0 ? store.revision() : asked };
+}
 
-  #bookmark(revision: Revision, initialEventsEnd: boolean): WatchEvent {
-    const { kind, served } = this.#target;
-    const metadata = {
-      resourceVersion: String(revision),
-      creationTimestamp: null,
-      ...(initialEventsEnd ? { annotations: { [INITIAL_EVENTS_END]: 'true' } } : {}),
-    };
-    const object = { kind: kind.kind, apiVersion: apiVersionOf(served ?? kind), metadata };
-    return { type: 'BOOKMARK', revision, bytes: Buffer.from(JSON.stringify(object), 'utf8') };
-  }
+function startTimeout(
+  { clock, random }: VerbsContext,
+  { timeoutSeconds }: WatchOptions,
+  finish: () => void,
+): Timer {
+  const drawn = timeoutSeconds === undefined || timeoutSeconds <= 0;
+  const timeoutMs = drawn ? random.int(TIMEOUT_MIN_MS, TIMEOUT_MAX_MS) : timeoutSeconds * 1_000;
+  return clock.after(timeoutMs, finish);
+}
 
-  #translate(events: readonly StoreEvent[]): WatchEvent[] {
-    const result: WatchEvent[] = [];
-    for (const event of events) {
-      const translated = this.#selection.all ? plain(event) : selected(this.#selection, event);
-      if (translated !== undefined) result.push(translated);
-    }
-    return result;
-  }
-
-  #release(): void {
-    for (const timer of this.#timers) timer.cancel();
-    this.#storeWatch?.close();
-    this.#onAbort?.();
-  }
+function bookmarkOf(
+  { kind, served }: Target,
+  revision: Revision,
+  initialEventsEnd: boolean,
+): WatchEvent {
+  const metadata = {
+    resourceVersion: String(revision),
+    creationTimestamp: null,
+    ...(initialEventsEnd ? { annotations: { [INITIAL_EVENTS_END]: 'true' } } : {}),
+  };
+  const object = { kind: kind.kind, apiVersion: apiVersionOf(served ?? kind), metadata };
+  return { type: 'BOOKMARK', revision, bytes: Buffer.from(JSON.stringify(object), 'utf8') };
 }
 
 function plain(event: StoreEvent): WatchEvent {

@@ -149,7 +149,7 @@ t.test('drain: waits for the client, within limits', async (t) => {
   const gone = drained(stream, clock);
   stream.emit('close');
   await t.rejects(gone, { code: 'stream-closed' });
-  const slow = drained(stream, clock, 1000);
+  const slow = drained(stream, clock, { deadlineMs: 1000 });
   clock.advance(1000);
   await t.rejects(slow, { code: 'deadline-exceeded' });
   t.equal(

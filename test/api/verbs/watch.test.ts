@@ -1,6 +1,5 @@
 import t from 'tap';
 import type { WatchEvent, WatchHandle, WatchOptions } from '../../../src/api/types.ts';
-import { WatchStream } from '../../../src/api/verbs/watch-stream.ts';
 import { createLocalStore } from '../../../src/store/local-store.ts';
 import { configMap, failing, type Harness, setUp, shown } from './harness.ts';
 
@@ -162,17 +161,146 @@ t.test('watch: ends with the signal of its request', async (t) => {
   t.strictSame(stream.events, []);
 });
 
-t.test('watch: a reader that falls behind the limit gets 410 and no more memory', async (t) => {
-  let ended = 0;
-  const stream = new WatchStream(() => ended++, 3);
-  const bookmark = { type: 'BOOKMARK', revision: 1, bytes: Buffer.alloc(0) } as WatchEvent;
-  stream.pushInitial(Array.from({ length: 10 }, () => bookmark));
-  stream.push([bookmark, bookmark, bookmark]);
-  t.ok(stream.open, 'the initial state does not count');
-  stream.push([bookmark]);
-  t.notOk(stream.open);
-  t.equal(ended, 1);
+const EDGE = { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' };
+
+t.test('watch: who does not read holds nothing, and goes on where it stopped', async (t) => {
+  const harness = await setUp();
+  const { verbs, context, target } = harness;
+  const handle = await verbs.watch(context(), target('configmaps', 'default'), {
+    resourceVersion: String(harness.store.revision()),
+  });
+  for (let n = 0; n < 1200; n++) await harness.create('configmaps', 'default', configMap(`a${n}`));
+  const batches: number[] = [];
+  const names = new Set<string>();
+  for await (const batch of handle) {
+    batches.push(batch.length);
+    for (const event of batch) names.add(shown(event));
+    if (names.size === 1200) break;
+  }
+  t.ok(Math.max(...batches) <= 500, 'in pages');
+  t.equal(names.size, 1200);
+});
+
+t.test('watch: a reader that the window has left behind gets 410, and the end', async (t) => {
+  const store = createLocalStore({ historyEventsMax: 20 });
+  const harness = await setUp({}, { store });
+  const { verbs, context, target } = harness;
+  const where = target('configmaps', 'default');
+  const handle = await verbs.watch(context(), where, {
+    resourceVersion: String(store.revision()),
+  });
+  await harness.create('configmaps', 'default', configMap('first'));
+  const iterator = handle[Symbol.asyncIterator]();
+  t.strictSame((await iterator.next()).value?.map(shown), ['ADDED first']);
+  for (let n = 0; n < 40; n++) await harness.create('configmaps', 'default', configMap(`a${n}`));
+  t.strictSame((await iterator.next()).value?.map(shown), ['ERROR 410']);
+  t.equal((await iterator.next()).done, true);
+  t.equal(store.usage().watches, 0);
+});
+
+t.test(
+  'watch: initial objects that are read too slowly to go on from them are given up',
+  async (t) => {
+    const store = createLocalStore({ historyEventsMax: 600 });
+    const harness = await setUp({}, { store });
+    for (let n = 0; n < 520; n++) await harness.create('configmaps', 'default', configMap(`a${n}`));
+    const { verbs, context, target } = harness;
+    const handle = await verbs.watch(context(), target('configmaps', 'default'), EDGE);
+    const iterator = handle[Symbol.asyncIterator]();
+    t.equal((await iterator.next()).value?.length, 500);
+    for (let n = 0; n < 700; n++) await harness.create('configmaps', 'default', configMap(`b${n}`));
+    t.strictSame((await iterator.next()).value?.map(shown), ['ERROR 410']);
+  },
+);
+
+t.test(
+  'watch: initial objects are those of one moment, whatever happens while they are read',
+  async (t) => {
+    const harness = await setUp();
+    for (let n = 0; n < 600; n++) await harness.create('configmaps', 'default', configMap(`a${n}`));
+    const { verbs, context, target } = harness;
+    const options = { ...EDGE, allowWatchBookmarks: true };
+    const handle = await verbs.watch(context(), target('configmaps', 'default'), options);
+    const revision = harness.store.revision();
+    const seen: string[] = [];
+    for await (const batch of handle) {
+      if (seen.length === 0) {
+        await harness.create('configmaps', 'default', configMap('zz'));
+        const gone = target('configmaps', 'default', 'a599');
+        await verbs.delete(context(), gone);
+      }
+      seen.push(...batch.map(shown));
+      if (seen.length >= 603) break;
+    }
+    t.equal(seen.indexOf(`BOOKMARK ${revision}`), 600, 'all of the moment, then its end');
+    t.ok(seen.slice(0, 600).includes('ADDED a599'));
+    t.strictSame(seen.slice(601), ['ADDED zz', 'DELETED a599']);
+  },
+);
+
+t.test('watch: a bookmark comes before the window moves past a quiet watch', async (t) => {
+  const store = createLocalStore({ historyEventsMax: 100 });
+  const harness = await setUp({}, { store });
+  const from = String(store.revision());
+  const stream = await watch(harness, { resourceVersion: from, allowWatchBookmarks: true });
+  for (let n = 0; n < 80; n++) {
+    await harness.create('secrets', 'default', { metadata: { name: `s${n}` }, data: {} });
+  }
+  harness.clock.advance(1_000);
+  t.strictSame(await stream.next(1), [`BOOKMARK ${store.revision()}`]);
+  for (let n = 0; n < 80; n++) {
+    await harness.create('secrets', 'default', { metadata: { name: `r${n}` }, data: {} });
+  }
+  const bookmark = stream.events[0];
+  const told = bookmark?.type === 'BOOKMARK' ? String(bookmark.revision) : '';
+  const again = await watch(harness, { resourceVersion: told });
+  await harness.create('configmaps', 'default', configMap('late'));
+  t.strictSame(await again.next(1), ['ADDED late'], 'it resumes from there');
+  stream.close();
+  again.close();
+});
+
+t.test('watch: a bookmark never runs ahead of what the reader was given', async (t) => {
+  const harness = await setUp();
+  const { verbs, context, target } = harness;
+  const options = { resourceVersion: String(harness.store.revision()), allowWatchBookmarks: true };
+  const handle = await verbs.watch(context(), target('configmaps', 'default'), options);
+  for (let n = 0; n < 600; n++) await harness.create('configmaps', 'default', configMap(`a${n}`));
+  harness.clock.advance(60_000);
   const seen: string[] = [];
-  for await (const batch of stream) seen.push(...batch.map(shown));
-  t.strictSame(seen, ['ERROR 410']);
+  for await (const batch of handle) {
+    seen.push(...batch.map(shown));
+    if (seen.length >= 601) break;
+  }
+  t.equal(seen.at(-1), `BOOKMARK ${harness.store.revision()}`);
+  t.equal(
+    seen.findIndex((text) => text.startsWith('BOOKMARK')),
+    600,
+  );
+});
+
+t.test('watch: at its timeout it hands out what has happened, and ends', async (t) => {
+  const harness = await setUp();
+  const { verbs, context, target } = harness;
+  const options = { resourceVersion: String(harness.store.revision()), timeoutSeconds: 10 };
+  const handle = await verbs.watch(context(), target('configmaps', 'default'), options);
+  for (let n = 0; n < 600; n++) await harness.create('configmaps', 'default', configMap(`a${n}`));
+  harness.clock.advance(10_000);
+  await harness.create('configmaps', 'default', configMap('later'));
+  let count = 0;
+  for await (const batch of handle) count += batch.length;
+  t.ok(count >= 600);
+  t.equal(harness.store.usage().watches, 0);
+});
+
+t.test('watch: changes of neighbours do not wake the watch of one object', async (t) => {
+  const harness = await setUp();
+  const stream = await watch(harness, { fieldSelector: 'metadata.name=a' });
+  await harness.create('configmaps', 'default', configMap('ab'));
+  await harness.create('configmaps', 'default', configMap('a'));
+  t.strictSame(await stream.next(1), ['ADDED a']);
+  stream.close();
+  const late = await watch(harness, { fieldSelector: 'metadata.name=a', resourceVersion: '1' });
+  t.strictSame(await late.next(1), ['ADDED a'], 'nor does one that merely begins alike');
+  late.close();
 });

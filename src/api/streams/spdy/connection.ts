@@ -219,7 +219,7 @@ export class SpdyConnection {
       }
       const piece = data.subarray(offset, offset + DATA_BYTES_MAX);
       if (!this.#send(dataFrame(id, piece, false))) {
-        await drained(this.#transport, this.#clock, this.#drainDeadlineMs);
+        await drained(this.#transport, this.#clock, { deadlineMs: this.#drainDeadlineMs });
       }
     }
   }
