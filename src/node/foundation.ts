@@ -19,9 +19,13 @@ import { judgeClaim } from '../mesh/introduction.ts';
 import { requestJoin } from '../mesh/join.ts';
 import { parseToken } from '../mesh/join-token.ts';
 import { createMesh, type JoinableMesh } from '../mesh/mesh.ts';
+import { ClusterKey } from '../sealing/cluster-key.ts';
+import { DEFAULT_KINDS, encodeRecord, newRecord } from '../sealing/record.ts';
 import { createReplicatedStore } from '../store/replicated-store.ts';
+import type { Sealing } from '../store/sealing.ts';
 import { StoreState } from '../store/state.ts';
 import type { Store, StoreReader } from '../store/types.ts';
+import { clusterKeyOf } from './cluster-key.ts';
 import {
   type ClusterFile,
   type DataPaths,
@@ -31,7 +35,12 @@ import {
   writeClusterFile,
 } from './data-dir.ts';
 import { type JoinGrant, parseGrant } from './join-grant.ts';
-import { type MachineRecord, readMachineRecord, writeMachineRecord } from './machine-record.ts';
+import {
+  clearMachineRecord,
+  type MachineRecord,
+  readMachineRecord,
+  writeMachineRecord,
+} from './machine-record.ts';
 import { admissionOf, memberOfPeer } from './members.ts';
 import { identityFault, refusedError, wayBack } from './own-identity.ts';
 import type { NodeConfig, SettingKey } from './settings.ts';
@@ -60,6 +69,9 @@ export type Foundation = {
   readonly mesh: JoinableMesh;
   readonly consensus: Consensus;
   readonly store: Store;
+  readonly clusterKey: ClusterKey;
+  /** What of the state is sealed on disk. */
+  readonly sealing: Sealing;
 };
 
 const JOIN_DEADLINE_MS = 30_000;
@@ -82,7 +94,12 @@ export async function layFoundation(
   try {
     const cluster = await settle(mesh, components, options);
     const directory = logDirectory(paths, cluster);
-    const state = new StoreState({ logger: log });
+    const clusterKey = clusterKeyOf(cluster);
+    const state = new StoreState({ logger: log, clusterKey });
+    const founding = !cluster.settled && cluster.founder;
+    if (founding && config.secretsEncryption) {
+      state.found(encodeRecord(newRecord(clusterKey, DEFAULT_KINDS, clock.nowMs())));
+    }
     introduce(mesh, cluster, state, components, paths);
     mesh.admit(admissionOf(cluster.members, mesh.self, config.peers));
     const consensus = await createConsensus(
@@ -100,13 +117,13 @@ export async function layFoundation(
         metrics,
       },
       {
-        bootstrap: !cluster.settled && cluster.founder,
+        bootstrap: founding,
         membership: { votersMax: config.votersMax },
         onFatal,
       },
     );
     const store = createReplicatedStore({ state, consensus, clock, random });
-    return { cluster, mesh, consensus, store };
+    return { cluster, clusterKey, mesh, consensus, store, sealing: state.sealing };
   } catch (error) {
     await mesh.stop();
     throw error;
@@ -188,7 +205,7 @@ async function settle(
       ? await found(mesh, components.log, options)
       : await join(mesh, token, machine, components, options);
   const starts = (place.starts ?? 0) + 1;
-  const cluster = { ...place, starts };
+  const cluster = { ...place, starts, secretsKey: clusterKeyOf(place).toText() };
   // Both before anybody hears of this start: a number that was said once is never said again.
   await writeClusterFile(paths.cluster, cluster);
   const { clusterId, node, peer } = cluster;
@@ -205,14 +222,18 @@ function introduce(
   cluster: ClusterFile,
   state: StoreReader,
   { onFatal }: FoundationComponents,
-  { root }: DataPaths,
+  { root, machine }: DataPaths,
 ): void {
   const announced = (peer: string) =>
     memberOfPeer(state, peer) ?? cluster.members.find((member) => member.peer === peer);
   mesh.introduce({
     start: cluster.starts ?? 0,
     judge: (peer, claim) => judgeClaim(claim, announced(peer)),
-    onRefused: (by, refusal) => onFatal(refusedError(root, by, refusal)),
+    onRefused: (by, refusal) => {
+      // Whoever we are, we are not that: the machine's own directory must not be taken for foreign next time.
+      clearMachineRecord(machine).catch(() => {});
+      onFatal(refusedError(root, by, refusal));
+    },
   });
 }
 
@@ -231,6 +252,7 @@ async function found(
     caCertificatePem: authority.certificatePem,
     caKeyPem: authority.keyPem,
     tokenKeyPem,
+    secretsKey: ClusterKey.generate().toText(),
     node: config.nodeName,
     peer: mesh.self,
     members: [ownRecord(mesh, config)],

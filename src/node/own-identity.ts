@@ -64,7 +64,7 @@ export function refusedError(root: string, by: string, refusal: Refusal): SkeinE
   const { kind, detail } = refusal;
   if (kind === 'older-copy') return olderCopy(root, `${by} refused it: ${detail}`);
   return damaged(
-    `${root} is in use elsewhere: ${by} refused this node, because ${detail}. A data directory is never copied to another machine: delete the copy here, or, if the other one is to go, stop it for good and ${wayBack(root)}`,
+    `${root} is in use elsewhere: ${by} refused this node, because ${detail}. A data directory is never copied to another machine: put this machine's own directory back, or ${wayBack(root)}`,
   );
 }
 

@@ -101,7 +101,7 @@ t.test('identity: who is refused by a member learns why, and what to do', (t) =>
   const older = refusedError('/data', 'p2', { kind: 'older-copy', detail: 'start 2 of 5' });
   t.match(older.message, /\/data is an older copy.*p2 refused it: start 2 of 5.*skein reset --yes/);
   const copy = refusedError('/data', 'p2', { kind: 'in-use', detail: 'another lives at X' });
-  t.match(copy.message, /in use elsewhere.*another lives at X.*delete the copy here/);
+  t.match(copy.message, /in use elsewhere.*another lives at X.*own directory back/);
   t.end();
 });
 
