@@ -8,12 +8,15 @@ import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode, messageOf, SkeinError } from '../lib/errors.ts';
 import { type FileLock, lockFile, shareLock } from '../lib/file-lock.ts';
+import { ClusterKey } from '../sealing/cluster-key.ts';
 
-/** Certificate and key of the cluster's authority, and the key that signs service-account tokens (PEM). */
+/** Certificate and key of the cluster's authority, and the key that signs service-account tokens (PEM); the key of its secrets. */
 export type ClusterKeys = {
   readonly caCertificatePem: string;
   readonly caKeyPem: string;
   readonly tokenKeyPem: string;
+  /** The cluster key as text (see src/sealing). Absent in files and grants of versions that had none: then derived. */
+  readonly secretsKey?: string;
 };
 
 /** What was settled when the cluster was made; the same on every node. */
@@ -234,6 +237,7 @@ function checked(value: unknown): ClusterFile {
   const lacking = TEXTS.find((name) => typeof file[name] !== 'string' || file[name] === '');
   if (lacking !== undefined) throw new Error(`it lacks ${lacking}`);
   if (!Array.isArray(file.members)) throw new Error('it lacks members');
+  if (file.secretsKey !== undefined) ClusterKey.fromText(String(file.secretsKey));
   return value as ClusterFile;
 }
 

@@ -22,7 +22,6 @@ import { createMesh, type JoinableMesh } from '../mesh/mesh.ts';
 import { ClusterKey } from '../sealing/cluster-key.ts';
 import { DEFAULT_KINDS, encodeRecord, newRecord } from '../sealing/record.ts';
 import { createReplicatedStore } from '../store/replicated-store.ts';
-import type { Sealing } from '../store/sealing.ts';
 import { StoreState } from '../store/state.ts';
 import type { Store, StoreReader } from '../store/types.ts';
 import { clusterKeyOf } from './cluster-key.ts';
@@ -70,8 +69,8 @@ export type Foundation = {
   readonly consensus: Consensus;
   readonly store: Store;
   readonly clusterKey: ClusterKey;
-  /** What of the state is sealed on disk. */
-  readonly sealing: Sealing;
+  /** What `store` is a view of; for backups, and to see what of it is sealed on disk. */
+  readonly state: StoreState;
 };
 
 const JOIN_DEADLINE_MS = 30_000;
@@ -123,7 +122,7 @@ export async function layFoundation(
       },
     );
     const store = createReplicatedStore({ state, consensus, clock, random });
-    return { cluster, clusterKey, mesh, consensus, store, sealing: state.sealing };
+    return { cluster, clusterKey, mesh, consensus, store, state };
   } catch (error) {
     await mesh.stop();
     throw error;

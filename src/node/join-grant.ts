@@ -6,7 +6,9 @@
 import type { Consensus } from '../consensus/types.ts';
 import { hasCode, messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
+import { ClusterKey } from '../sealing/cluster-key.ts';
 import type { Store } from '../store/types.ts';
+import { clusterKeyOf } from './cluster-key.ts';
 import type { ClusterFile, ClusterKeys, ClusterSettings, MemberRecord } from './data-dir.ts';
 import { putMember, readMembers } from './members.ts';
 import { isNodeName, NODE_NAME_RULE } from './node-name.ts';
@@ -57,8 +59,17 @@ export function parseGrant(value: unknown): JoinGrant {
     caCertificatePem: field(value, 'caCertificatePem'),
     caKeyPem: field(value, 'caKeyPem'),
     tokenKeyPem: field(value, 'tokenKeyPem'),
+    ...secretsKeyOf(value),
     members: members.map(parseMember),
   };
+}
+
+/** Members of versions before cluster keys grant none. */
+function secretsKeyOf(value: unknown): { readonly secretsKey?: string } {
+  if ((value as { secretsKey?: unknown }).secretsKey === undefined) return {};
+  const secretsKey = field(value, 'secretsKey', NAME_LENGTH_MAX);
+  ClusterKey.fromText(secretsKey);
+  return { secretsKey };
 }
 
 export type AcceptComponents = {
@@ -104,6 +115,7 @@ export async function acceptJoin(
     caCertificatePem,
     caKeyPem,
     tokenKeyPem,
+    secretsKey: clusterKeyOf(cluster).toText(),
     members: readMembers(store),
   };
 }

@@ -20,7 +20,7 @@ import { REMOVED_METHOD, removedError } from './removal.ts';
 import type { NodeConfig } from './settings.ts';
 
 export type MembershipComponents = {
-  readonly foundation: Foundation;
+  readonly foundation: Pick<Foundation, 'cluster' | 'mesh' | 'store'>;
   readonly config: NodeConfig;
   readonly paths: DataPaths;
   readonly clock: Clock;

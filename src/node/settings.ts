@@ -26,6 +26,8 @@ export type NodeConfig = {
   /** Of the whole cluster; settled when it is made. */
   readonly clusterCidr: string;
   readonly serviceCidr: string;
+  /** Whether a new cluster seals its secrets on disk. */
+  readonly secretsEncryption: boolean;
   readonly podNetwork: 'vxlan' | 'auto';
   readonly defaultTolerationSeconds: number;
   readonly votersMax: number;
@@ -68,6 +70,8 @@ const oneOf =
   (...choices: readonly string[]) =>
   (value: unknown): string =>
     choices.includes(text(value)) ? text(value) : expected(`one of ${choices.join(', ')}`);
+const trueOrFalse = (value: unknown): boolean =>
+  typeof value === 'boolean' ? value : oneOf('true', 'false')(value) === 'true';
 /** A YAML list, or a text with commas. */
 const list =
   <T>(max: number, item: (value: unknown) => T) =>
@@ -177,6 +181,13 @@ export const SETTINGS = {
     shownDefault: '10.96.0.0/16',
     fallback: () => '10.96.0.0/16',
     read: cidr(12, 24),
+  },
+  secretsEncryption: {
+    describe:
+      'seal secrets in log, snapshots and backups; settled when the cluster is made, changed with: skein secrets',
+    shownDefault: 'true',
+    fallback: () => true,
+    read: trueOrFalse,
   },
   podNetwork: {
     describe: 'vxlan: always tunnel between nodes; auto: no tunnel to nodes on the same link',

@@ -4,7 +4,7 @@
  */
 
 import { messageOf } from '../lib/errors.ts';
-import type { WrappedKey } from './cluster-key.ts';
+import type { ClusterKey, WrappedKey } from './cluster-key.ts';
 
 export type SealingRecord = {
   /** The data key in force; null when nothing is sealed. */
@@ -32,6 +32,15 @@ export function checkKinds(kinds: readonly string[]): readonly string[] {
     throw new Error(`expected 1 to ${KINDS_MAX} kinds`);
   }
   return [...new Set(kinds)].sort();
+}
+
+/** A record with a new data key, which seals `kinds` from now on. */
+export function newRecord(
+  clusterKey: ClusterKey,
+  kinds: readonly string[],
+  nowMs: number,
+): SealingRecord {
+  return { key: clusterKey.makeDataKey(), kinds, madeAt: new Date(nowMs).toISOString() };
 }
 
 export function encodeRecord(record: SealingRecord): Buffer {

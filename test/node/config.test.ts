@@ -67,6 +67,7 @@ const BAD: Readonly<Record<string, readonly [readonly unknown[], RegExp]>> = {
     /IPv4 range like .* of \/8 to \/22|first address of its range/,
   ],
   serviceCidr: [['10.96.0.0/25', '10.96.0.0/11', '10.96.1.0/16'], /\/12 to \/24|first address/],
+  secretsEncryption: [['', 'yes', 1, null], /one of true, false|non-empty text/],
   podNetwork: [['flannel', 'VXLAN', 1], /vxlan, auto|non-empty text/],
   defaultTolerationSeconds: [['-1', '86401', 'soon'], /0 to 86400/],
   votersMax: [['0', '2', '4', '7', 'all'], /1 to 5|1, 3 or 5/],

@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import t, { type Test } from 'tap';
-import type { Consensus } from '../../src/consensus/types.ts';
 import { VirtualClock } from '../../src/lib/clock.ts';
 import { SkeinError } from '../../src/lib/errors.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
@@ -69,7 +68,6 @@ async function world(t: Test, options: WorldOptions = {}) {
     foundation: {
       cluster,
       mesh: mesh as unknown as JoinableMesh,
-      consensus: undefined as unknown as Consensus,
       store: {
         ...store,
         readBarrier: async () => {

@@ -37,14 +37,17 @@ export function edit(
   client: string,
 ): Position {
   const index = asIndex(position.index + 1);
-  const data = encodeCommand({
-    kind: 'transaction',
-    transaction: { checks: [], operations },
-    client,
-    sequence: index,
-    acknowledged: index - 1,
-    born: position.index,
-  });
+  const data = encodeCommand(
+    {
+      kind: 'transaction',
+      transaction: { checks: [], operations },
+      client,
+      sequence: index,
+      acknowledged: index - 1,
+      born: position.index,
+    },
+    state.sealing.inForce,
+  );
   const [result] = state.apply([{ index, term: asTerm(position.term), data }]);
   invariant(result?.kind === 'committed', 'an offline edit is applied', { result });
   return { index, term: position.term };

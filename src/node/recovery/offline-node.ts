@@ -18,8 +18,10 @@ import type { LogIdentity } from '../../consensus/wal-segment.ts';
 import { messageOf, SkeinError } from '../../lib/errors.ts';
 import { parseIdentity } from '../../mesh/identity.ts';
 import { StoreState } from '../../store/state.ts';
+import { clusterKeyOf } from '../cluster-key.ts';
 import {
   type ClusterFile,
+  type ClusterKeys,
   type DataPaths,
   dataPaths,
   logDirectory,
@@ -75,13 +77,14 @@ export async function readOfflineNode(root: string): Promise<OfflineNode> {
 
 /**
  * Rebuilds the state of a log: up to its commit index, or with everything in it. Rejects with data-damaged when the
- * snapshot's content is not what a node writes.
+ * snapshot's content is not what a node writes, with key-missing when its secrets are sealed under a key that is not in `keys`.
  */
 export async function rebuildState(
   storage: StorageReport,
   through: 'commit' | 'end',
+  keys: ClusterKeys | undefined,
 ): Promise<StoreState> {
-  const state = new StoreState();
+  const state = new StoreState(keys && { clusterKey: clusterKeyOf(keys) });
   const { snapshot, state: stored } = storage;
   if (snapshot) await state.restore(readSnapshotFile(snapshot));
   if (!stored) return state;

@@ -77,7 +77,7 @@ export async function planRecovery(root: string): Promise<RecoveryPlan> {
   const lock = await shareDataDir(root);
   try {
     const survivor = await readSurvivor(root);
-    return planOf(survivor, await rebuildState(survivor.storage, 'end'));
+    return planOf(survivor, await rebuildState(survivor.storage, 'end', survivor.cluster));
   } finally {
     await lock.release();
   }
@@ -99,7 +99,7 @@ export async function recoverNode(root: string, options: RecoverOptions): Promis
     const { cluster, paths, standing } = survivor;
     await removeAttempts(root, cluster.log);
     const clusterId = randomUUID();
-    const state = await rebuildState(survivor.storage, 'end');
+    const state = await rebuildState(survivor.storage, 'end', cluster);
     const start = { index: standing.lastIndex, term: Math.max(standing.term, standing.lastTerm) };
     const position = edit(state, start, leaveBehind(state, cluster, clusterId), clusterId);
     state.skipTo((state.revision() + REVISION_JUMP) as Revision);
@@ -194,7 +194,7 @@ function leaveBehind(state: StoreState, cluster: ClusterFile, clusterId: string)
 async function checkWritten(root: string, file: ClusterFile, state: StoreState): Promise<void> {
   const identity = { nodeId: file.peer, clusterId: file.clusterId };
   const storage = await inspectStorage(logDirectory(dataPaths(root), file), identity);
-  const read = await rebuildState(storage, 'end');
+  const read = await rebuildState(storage, 'end', file);
   const same = read.revision() === state.revision() && read.count('/') === state.count('/');
   if (storage.findings.length === 0 && same) return;
   const what = storage.findings[0]?.what ?? 'it holds another state';

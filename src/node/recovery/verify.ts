@@ -88,12 +88,12 @@ async function reportOn(root: string, node: OfflineNode): Promise<DataDirReport>
 
 /** Applies what a start would apply. A checksum says that bytes are as they were written, not that they mean something. */
 async function describeState(
-  { storage }: OfflineNode,
+  { storage, cluster }: OfflineNode,
   findings: Finding[],
 ): Promise<DataDirReport['state']> {
   if (!storage.state) return undefined;
   try {
-    const state = await rebuildState(storage, 'commit');
+    const state = await rebuildState(storage, 'commit', cluster);
     return {
       revision: state.revision(),
       objects: state.count('/'),

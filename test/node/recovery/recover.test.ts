@@ -35,7 +35,7 @@ async function stateOf(root: string) {
     nodeId: file.peer,
     clusterId: file.clusterId,
   });
-  return { storage, state: await rebuildState(storage, 'commit') };
+  return { storage, state: await rebuildState(storage, 'commit', file) };
 }
 
 t.test('recover: a plan tells how new the log is and who would be left behind', async (t) => {
