@@ -3,7 +3,7 @@
  * directory that only root can open. It works without certificates and without a quorum.
  */
 
-import { type RequestOptions, request } from 'node:http';
+import { type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { ERROR_CODES, type ErrorCode, SkeinError } from '../lib/errors.ts';
 
 /** Default place of everything a node keeps. */
@@ -35,11 +35,40 @@ export async function callControl<T>(socketPath: string, options: ControlRequest
   );
   const value = parse(answer.text);
   if (answer.status < 300 && value !== undefined) return value as T;
-  const { message, code } = (value ?? {}) as { message?: unknown; code?: unknown };
+  throw refusal(answer.text);
+}
+
+/** The process's own error, as it came. */
+function refusal(text: string): SkeinError {
+  const { message, code } = (parse(text) ?? {}) as { message?: unknown; code?: unknown };
   if (typeof message !== 'string') {
-    throw new SkeinError('remote-failed', `unexpected answer: ${answer.text.slice(0, 200)}`);
+    return new SkeinError('remote-failed', `unexpected answer: ${text.slice(0, 200)}`);
   }
-  throw new SkeinError(isErrorCode(code) ? code : 'remote-failed', message);
+  return new SkeinError(isErrorCode(code) ? code : 'remote-failed', message);
+}
+
+/**
+ * Sends one request whose answer is a stream of bytes; the result ends when the answer does, whole or not: that is for
+ * its reader to know. Rejects as callControl does; `deadlineMs` is for the beginning of the answer.
+ */
+export async function streamControl(
+  socketPath: string,
+  options: ControlRequest,
+): Promise<AsyncIterable<Buffer>> {
+  const { method, path, body, deadlineMs = 10_000 } = options;
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const headers = { 'content-type': 'application/json' };
+  const call = request({ socketPath, method, path, headers }, resolve);
+  const timer = setTimeout(() => call.destroy(late(deadlineMs, undefined)), deadlineMs);
+  call.on('error', (cause) =>
+    reject(cause instanceof SkeinError ? cause : unanswered(socketPath, cause)),
+  );
+  call.end(JSON.stringify(body ?? {}));
+  const response = await promise.finally(() => clearTimeout(timer));
+  if (response.statusCode === 200) return response;
+  const chunks: Buffer[] = [];
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+  throw refusal(Buffer.concat(chunks).toString('utf8'));
 }
 
 type Answer = { readonly status: number; readonly text: string };

@@ -12,6 +12,7 @@ import type { ControlRoutes } from './control-server.ts';
 import type { Foundation } from './foundation.ts';
 import { issueToken, listTokens, revokeToken, TOKEN_TTL_SECONDS } from './join-tokens.ts';
 import { readMembers } from './members.ts';
+import { Backups } from './recovery/backup.ts';
 import { removeNode } from './removal.ts';
 import type { NodeConfig } from './settings.ts';
 import { type NodeHealth, reportStatus } from './status-report.ts';
@@ -38,6 +39,7 @@ const withPeer = (address: string, peer: string): string =>
 export function controlRoutes(components: ControlComponents): ControlRoutes {
   const { foundation, config, clock, actors, client, log, version, health } = components;
   const { store, cluster, mesh } = foundation;
+  const backups = new Backups({ ...foundation, clock, product: version });
   return {
     'GET /status': () => reportStatus(foundation, config, { version, health: health() }),
     'GET /kubeconfig': async () => ({
@@ -68,6 +70,11 @@ export function controlRoutes(components: ControlComponents): ControlRoutes {
       if (await revokeToken(store, id)) return { id };
       throw new SkeinError('config-invalid', `there is no token "${id}"; see: skein token list`);
     },
+    'POST /backup': ({ local, passphrase }) =>
+      backups.begin({
+        local: local === true,
+        ...(typeof passphrase === 'string' ? { passphrase } : {}),
+      }),
     'DELETE /nodes/': (_body, path) =>
       removeNode(
         { ...foundation, client, log, clusterId: cluster.clusterId },

@@ -5,8 +5,21 @@
 
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
 import { messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
+
+/** An answer of bytes instead of JSON. */
+export class ControlStream {
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Called once when the answer is over, however it ended. */
+  readonly end: () => void;
+
+  constructor(chunks: AsyncIterable<Uint8Array>, end: () => void = () => {}) {
+    this.chunks = chunks;
+    this.end = end;
+  }
+}
 
 export type ControlHandler = (
   body: Readonly<Record<string, unknown>>,
@@ -22,6 +35,8 @@ export interface ControlServer {
 }
 
 const BODY_BYTES_MAX = 64 * 1024;
+/** How long a reader of a stream may take nothing. */
+const STREAM_IDLE_MS = 60_000;
 /** What the kernel takes as the path of a Unix socket, its end included. */
 const SOCKET_PATH_BYTES_MAX = 107;
 const SOCKET_MODE = 0o600;
@@ -36,7 +51,10 @@ export async function serveControl(
   await rm(socketPath, { force: true });
   const server = createServer((request, response) => {
     answer(request, routes).then(
-      (value) => send(response, 200, value),
+      (value) => {
+        if (value instanceof ControlStream) return stream(response, value, log);
+        return send(response, 200, value);
+      },
       (error: unknown) => {
         const known = error instanceof SkeinError;
         if (!known) log.error({ error, url: request.url }, 'a control request failed');
@@ -115,6 +133,19 @@ async function readBody(request: IncomingMessage): Promise<Record<string, unknow
     // Falls through to the error below.
   }
   throw new SkeinError('config-invalid', 'the body must be a JSON object');
+}
+
+/** A stream that ends early, by whatever fault, ends without its proper end: the reader cannot take it for whole. */
+async function stream(response: ServerResponse, value: ControlStream, log: Logger): Promise<void> {
+  response.writeHead(200, { 'content-type': 'application/octet-stream' });
+  response.setTimeout(STREAM_IDLE_MS, () => response.destroy());
+  try {
+    await pipeline(value.chunks, response);
+  } catch (error) {
+    log.warn({ error: messageOf(error) }, 'a stream to the control socket broke off');
+  } finally {
+    value.end();
+  }
 }
 
 function send(response: ServerResponse, code: number, value: object): void {

@@ -6,10 +6,18 @@
 import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
 import { SkeinError } from '../../lib/errors.ts';
+import { clusterKeyOf } from '../cluster-key.ts';
 import type { ClusterKeys } from '../data-dir.ts';
 
-/** What a cluster cannot be made anew from its state without. */
-export type BackupKeys = ClusterKeys;
+/** The cluster key is always named, also where a node derives it from the authority's. */
+export type BackupKeys = Required<ClusterKeys>;
+
+/** The keys of a cluster, and nothing else of its file. */
+export function keysOf(cluster: ClusterKeys): BackupKeys {
+  const { caCertificatePem, caKeyPem, tokenKeyPem } = cluster;
+  const secretsKey = clusterKeyOf(cluster).toText();
+  return { caCertificatePem, caKeyPem, tokenKeyPem, secretsKey };
+}
 
 /** Cost of a guess: 128 MiB and about half a second. */
 const SCRYPT = { N: 2 ** 17, r: 8, p: 1, maxmem: 256 * 1024 * 1024 } as const;
