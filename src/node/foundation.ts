@@ -24,7 +24,6 @@ import { DEFAULT_KINDS, encodeRecord, newRecord } from '../sealing/record.ts';
 import { createReplicatedStore } from '../store/replicated-store.ts';
 import { StoreState } from '../store/state.ts';
 import type { Store, StoreReader } from '../store/types.ts';
-import { clusterKeyOf } from './cluster-key.ts';
 import {
   type ClusterFile,
   type DataPaths,
@@ -42,6 +41,7 @@ import {
 } from './machine-record.ts';
 import { admissionOf, memberOfPeer } from './members.ts';
 import { identityFault, refusedError, wayBack } from './own-identity.ts';
+import { clusterKeyOf } from './secrets/cluster-key.ts';
 import type { NodeConfig, SettingKey } from './settings.ts';
 
 export type FoundationComponents = {
@@ -230,8 +230,8 @@ function introduce(
     judge: (peer, claim) => judgeClaim(claim, announced(peer)),
     onRefused: (by, refusal) => {
       // Whoever we are, we are not that: the machine's own directory must not be taken for foreign next time.
-      clearMachineRecord(machine).catch(() => {});
-      onFatal(refusedError(root, by, refusal));
+      const forgotten = clearMachineRecord(machine).catch(() => {});
+      void forgotten.then(() => onFatal(refusedError(root, by, refusal)));
     },
   });
 }
