@@ -86,6 +86,8 @@ export type Core = {
   /** Where in its range this role's timeout lies, in [0, 1): drawn at the role's beginning. */
   jitter: number;
   readonly lease: LeaseBook;
+  /** Why the driver wants this member not to lead; undefined: it may. */
+  heldBack: string | undefined;
   /** Answers to the poll that is running, by voter. */
   readonly votes: Map<NodeId, boolean>;
   /** True from becoming candidate until the batch with our own vote is handed out. */
@@ -142,6 +144,7 @@ export function createCore(options: RaftOptions, initial: InitialState): Core {
     electionTicks: settings.electionTicks,
     jitter: settings.random(),
     lease: { promiseElapsed: 0, sent: [], handedOver: false },
+    heldBack: undefined,
     votes: new Map(),
     selfVoteDue: false,
     peers: new Map(),

@@ -32,6 +32,7 @@ function campaignObstacle(core: Core, kind: CampaignKind): string | undefined {
   if (core.role === 'leader') return 'leads already';
   if (!isVoter(core.confState, core.id)) return 'is no voter';
   if (!isPromotable(core)) return 'a snapshot is being taken over';
+  if (core.heldBack !== undefined) return core.heldBack;
   // The election would be counted in a membership that is known to be outdated.
   if (core.log.hasUnappliedConfig()) return 'a committed membership change is not applied yet';
   if (kind === 'pre-vote' && hasPromised(core) && !isSoleVoter(core.confState, core.id)) {

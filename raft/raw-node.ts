@@ -49,6 +49,8 @@ export interface RaftNode {
   transferLeadership(target: NodeId): void;
   /** Starts an election now (pre-vote first). */
   campaign(): void;
+  /** While there is a `reason` this member does not campaign, not even when told to take over; it votes all the same. */
+  holdBack(reason: string | undefined): void;
   /** An outside failure detector says the leader is dead: stop waiting for it (checklist 10). */
   forgetLeader(): void;
   /** The transport could not reach `node`: stop optimistic replication to it. */
@@ -128,6 +130,10 @@ class CoreNode implements RaftNode {
 
   campaign(): void {
     maybeCampaign(this.#core, 'pre-vote');
+  }
+
+  holdBack(reason: string | undefined): void {
+    this.#core.heldBack = reason;
   }
 
   forgetLeader(): void {

@@ -22,27 +22,24 @@ import type { Logger } from '../lib/logger.ts';
 import type { Registry } from '../lib/metrics.ts';
 import type { Random } from '../lib/random.ts';
 import type { Mesh, PeerEvent } from '../mesh/types.ts';
-import { Autopilot } from './autopilot.ts';
 import { ConsensusMetrics } from './consensus-metrics.ts';
-import { bestSuccessor, CONTROL_METHOD, Control } from './control.ts';
+import { type ConsensusOptions, timingOf } from './consensus-options.ts';
+import { CONTROL_METHOD, Control } from './control.ts';
 import { Engine } from './engine.ts';
 import { Forwarder, PROPOSE_METHOD, serveProposals } from './forwarding.ts';
 import { Leadership } from './leadership.ts';
+import { LeaseClock } from './lease-clock.ts';
 import { lostData } from './lost-data.ts';
-import type { MembershipOptions } from './membership.ts';
 import { recoverState } from './open-state.ts';
 import { ProposalRouter } from './proposal-router.ts';
-import type { ProposalsOptions } from './proposals.ts';
 import { type LocalOutcome, Proposals } from './proposals.ts';
 import { ReadBarrier } from './read-barrier.ts';
-import type { SnapshotTransferOptions, SnapshotVerdict } from './snapshot-transfer.ts';
+import type { SnapshotVerdict } from './snapshot-transfer.ts';
 import { SnapshotTransfer } from './snapshot-transfer.ts';
-import type { SnapshotterOptions } from './snapshotter.ts';
 import { Snapshotter } from './snapshotter.ts';
 import type { OldestStored, Storage } from './storage.ts';
 import { Succession } from './succession.ts';
 import { Ticker } from './ticker.ts';
-import type { TransportOptions } from './transport.ts';
 import { Transport } from './transport.ts';
 import type {
   Consensus,
@@ -52,6 +49,7 @@ import type {
   ProposeResult,
   StateMachine,
 } from './types.ts';
+import { Upkeep } from './upkeep.ts';
 
 export type ConsensusComponents = {
   readonly mesh: Mesh;
@@ -66,37 +64,11 @@ export type ConsensusComponents = {
   readonly createCore?: typeof createRaftNode;
 };
 
-export type ConsensusOptions = {
-  /**
-   * On empty storage: begin a group of which this node is the only voter. Otherwise a node with empty storage waits until a
-   * leader that was told to add it makes contact. Ignored when there is state. Default false.
-   */
-  readonly bootstrap?: boolean;
-  /** Time between ticks. Default 50 ms. */
-  readonly tickMs?: number;
-  /** Ticks between a leader's heartbeats. Default 2. */
-  readonly heartbeatTicks?: number;
-  /** Ticks without a leader before an election; drawn from [n, 2n). Default 12. */
-  readonly electionTicks?: number;
-  /** A write that takes this long makes a leader hand over. Default 5 s. */
-  readonly diskStallMs?: number;
-  /**
-   * Stored data or an invariant failed: end the process. Default: throw the error where nothing catches it.
-   */
-  readonly onFatal?: (error: unknown) => void;
-  readonly membership?: MembershipOptions;
-  readonly proposals?: ProposalsOptions;
-  readonly snapshots?: SnapshotterOptions;
-  readonly snapshotTransfer?: SnapshotTransferOptions;
-  readonly transport?: TransportOptions;
-};
-
 /** The request method that answers a member's status. */
 export const STATUS_METHOD = 'consensus.status';
 
 const READ_DEADLINE_MS = 5_000;
-/** Ticks between two looks at the membership. */
-const AUTOPILOT_TICKS = 10;
+
 /**
  * Opens the storage, restores the state machine, and takes part in the group. Rejects with data-damaged if the storage
  * cannot be trusted.
@@ -106,6 +78,7 @@ export async function createConsensus(
   options: ConsensusOptions = {},
 ): Promise<Consensus> {
   const { storage, stateMachine, mesh, random, createCore = createRaftNode } = components;
+  const { tickMs, heartbeatTicks, electionTicks, promiseMs } = timingOf(options);
   const initial = await recoverState(storage, stateMachine, {
     self: mesh.self,
     bootstrap: options.bootstrap ?? false,
@@ -113,8 +86,9 @@ export async function createConsensus(
   const raft = createCore(
     {
       id: mesh.self,
-      electionTicks: options.electionTicks ?? 12,
-      heartbeatTicks: options.heartbeatTicks ?? 2,
+      electionTicks,
+      heartbeatTicks,
+      ...(promiseMs === undefined ? {} : { lease: { promiseMs, tickMs } }),
       random: () => random.float(),
     },
     initial,
@@ -139,12 +113,11 @@ class Member implements Consensus {
   readonly #succession: Succession;
   readonly #barrier: ReadBarrier;
   readonly #leadership: Leadership;
-  readonly #autopilot: Autopilot;
+  readonly #upkeep: Upkeep;
   readonly #control: Control;
   readonly #ticker: Ticker;
   readonly #metrics: ConsensusMetrics;
   #status: RaftStatus;
-  #ticks = 0;
   #stopped = false;
   #forgetPeers: () => void = () => {};
 
@@ -163,8 +136,14 @@ class Member implements Consensus {
     this.#status = raft.status();
     this.#metrics = new ConsensusMetrics(components.metrics);
     this.#leadership = new Leadership(logger);
-    this.#autopilot = new Autopilot(clock, logger, options.membership);
-    this.#engine = new Engine({ raft, storage, machine: stateMachine, clock }, snapshotIndex, {
+    const timing = timingOf(options);
+    const { tickMs } = timing;
+    const leaseClock = timing.promiseMs === undefined ? undefined : new LeaseClock(clock);
+    const parts = {
+      ...{ raft, storage, machine: stateMachine, clock },
+      ...(leaseClock === undefined ? {} : { leaseNowMs: () => leaseClock.nowMs() }),
+    };
+    this.#engine = new Engine(parts, snapshotIndex, {
       send: (message) => this.#send(message),
       onApplied: (entry, result) => this.#onApplied(entry, result),
       onProgress: (index, term) => this.#onProgress(index, term),
@@ -222,6 +201,7 @@ class Member implements Consensus {
       vacant: () =>
         this.#status.leader === undefined && this.#status.confState.voters.includes(this.nodeId),
       campaign: () => this.#whileRunning((core) => core.campaign()),
+      promisedMs: timing.promisedMs,
     });
     this.#barrier = new ReadBarrier({
       clock,
@@ -241,9 +221,15 @@ class Member implements Consensus {
       () => this.#tick(),
       () => this.#status.role !== 'leader',
       {
-        ...(options.tickMs === undefined ? {} : { tickMs: options.tickMs }),
+        tickMs,
+        onLate: (lateMs) => this.#upkeep.pace.late(lateMs),
         onStall: (lateMs) => logger.warn({ lateMs: Math.round(lateMs) }, 'the event loop stalled'),
       },
+    );
+    this.#upkeep = new Upkeep(
+      { clock, logger, engine: this.#engine, use: (action) => this.#whileRunning(action) },
+      timing,
+      options.membership,
     );
   }
 
@@ -343,6 +329,7 @@ class Member implements Consensus {
         const lost = lostData(message.from, message.commit, core.status().lastIndex);
         if (lost !== undefined) throw lost;
       }
+      this.#upkeep.received(message);
       core.step(message);
     });
   }
@@ -358,6 +345,7 @@ class Member implements Consensus {
   }
 
   #send(message: Message): void {
+    this.#upkeep.sent(message);
     if (message.type === 'snapshot') this.#transfer.send(message);
     else this.#transport.send(message);
   }
@@ -397,7 +385,7 @@ class Member implements Consensus {
   #onStatus(status: RaftStatus): void {
     const was = this.#status;
     this.#status = status;
-    if (was.role !== 'leader' && status.role === 'leader') this.#autopilot.reset();
+    if (was.role !== 'leader' && status.role === 'leader') this.#upkeep.ascended();
     const changed = this.#leadership.observe(status);
     if (changed.lost) {
       this.#proposals.leadershipLost();
@@ -411,29 +399,14 @@ class Member implements Consensus {
   }
 
   #tick(): void {
-    this.#ticks++;
+    this.#upkeep.tick();
     this.#whileRunning((core) => core.tick());
     this.#proposals.sweep();
     this.#barrier.sweep();
-    if (this.#ticks % AUTOPILOT_TICKS !== 0 || this.#status.role !== 'leader') return;
-    const steps = this.#autopilot.observe(this.#raft.status());
-    if (steps.length > 0) {
-      const context = new Uint8Array(0);
-      this.#whileRunning((core) => void core.proposeConfChange({ steps, context }));
-    }
-    this.#handOverIfStalled();
-  }
-
-  /** A leader whose disk hangs heartbeats well and commits nothing. */
-  #handOverIfStalled(): void {
-    const { writeAgeMs } = this.#engine;
-    if (writeAgeMs < (this.#options.diskStallMs ?? 5_000)) return;
-    const target = bestSuccessor(this.#raft.status());
-    this.#components.logger.error({ writeAgeMs, target }, 'the disk does not answer');
-    if (target !== undefined) this.#whileRunning((core) => core.transferLeadership(target));
   }
 
   #onPeer(event: PeerEvent): void {
+    if (event.kind !== 'connected') this.#upkeep.pace.forget(event.peer);
     if (event.kind === 'connected') this.#transport.connected(event.peer);
     else if (event.peer === this.#leadership.leader) {
       this.#components.logger.warn({ leader: event.peer }, 'the connection to the leader is lost');

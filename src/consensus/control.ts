@@ -187,7 +187,7 @@ export class Control {
 
   async #transfer(status: RaftStatus, wanted: NodeId | undefined): Promise<ControlAnswer> {
     const { engine, leadership, clock } = this.#components;
-    const target = wanted ?? bestSuccessor(status);
+    const target = wanted ?? successors(status)[0];
     if (target === undefined) return { kind: 'refused', reason: 'no other voter can be reached' };
     if (target === status.id) return { kind: 'done' };
     if (!status.confState.voters.includes(target)) {
@@ -207,13 +207,12 @@ export class Control {
   }
 }
 
-/** The reachable voter that lacks least. */
-export function bestSuccessor(status: RaftStatus): NodeId | undefined {
-  const { voters } = status.confState;
-  let best: RaftStatus['progress'][number] | undefined;
-  for (const peer of status.progress) {
-    const able = peer.node !== status.id && voters.includes(peer.node) && peer.recentlyActive;
-    if (able && peer.match > (best?.match ?? -1)) best = peer;
-  }
-  return best?.node;
+/** The voters that could take over, whoever lacks least first. */
+export function successors({ id, confState, progress }: RaftStatus): NodeId[] {
+  return progress
+    .filter(({ node, recentlyActive }) => {
+      return node !== id && recentlyActive && confState.voters.includes(node);
+    })
+    .sort((a, b) => b.match - a.match)
+    .map(({ node }) => node);
 }

@@ -27,6 +27,8 @@ export type EngineComponents = {
   readonly storage: Storage;
   readonly machine: StateMachine;
   readonly clock: Clock;
+  /** The time by which leases are judged. Default: none, so that there are no leases. */
+  readonly leaseNowMs?: () => number;
 };
 
 export type EngineEvents = {
@@ -54,6 +56,7 @@ export class Engine {
   readonly #storage: Storage;
   readonly #machine: StateMachine;
   readonly #clock: Clock;
+  readonly #leaseNowMs: (() => number) | undefined;
   readonly #events: EngineEvents;
   readonly #applier: Applier;
   readonly #outstanding: Outstanding[] = [];
@@ -74,6 +77,7 @@ export class Engine {
     this.#storage = components.storage;
     this.#machine = components.machine;
     this.#clock = components.clock;
+    this.#leaseNowMs = components.leaseNowMs;
     this.#events = events;
     this.#applier = new Applier(
       components,
@@ -144,7 +148,7 @@ export class Engine {
     this.#scheduled = false;
     try {
       while (!this.#ended && !this.#installing && this.#raft.hasReady()) {
-        this.#handle(this.#raft.ready());
+        this.#handle(this.#raft.ready(this.#leaseNowMs?.()));
       }
       if (!this.#ended) this.#events.onStatus(this.#raft.status());
     } catch (error) {

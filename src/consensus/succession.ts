@@ -13,6 +13,8 @@ export type SuccessionComponents = {
   /** True if this node may vote and nobody is known to lead. */
   readonly vacant: () => boolean;
   readonly campaign: () => void;
+  /** What every election waits for beside: a promise to the leader has to be over. Default 0. */
+  readonly promisedMs?: number;
 };
 
 /** How long to wait before an election, at random between the two: several voters lose the same leader. */
@@ -41,9 +43,10 @@ export class Succession {
   }
 
   #attempt(left: number): void {
-    const { clock, random, vacant, campaign } = this.#components;
+    const { clock, random, vacant, campaign, promisedMs = 0 } = this.#components;
     if (left === 0) return;
-    const waitMs = WAIT_MIN_MS + random.float() * (WAIT_MAX_MS - WAIT_MIN_MS);
+    const spreadMs = WAIT_MIN_MS + random.float() * (WAIT_MAX_MS - WAIT_MIN_MS);
+    const waitMs = left === ATTEMPTS_MAX ? promisedMs + spreadMs : spreadMs;
     this.#timer = clock.after(waitMs, () => {
       if (!vacant()) return;
       campaign();

@@ -10,6 +10,8 @@ import type { Clock, Timer } from '../lib/clock.ts';
 export type TickerOptions = {
   /** Time between ticks. Default 50 ms. */
   readonly tickMs?: number;
+  /** Told with every tick how late it is. */
+  readonly onLate?: (lateMs: number) => void;
   /** Told of each stall, with how late the tick was. */
   readonly onStall?: (lateMs: number) => void;
 };
@@ -24,6 +26,7 @@ export class Ticker {
   /** True if a late tick may be left out. */
   readonly #lenient: () => boolean;
   readonly #tickMs: number;
+  readonly #onLate: ((lateMs: number) => void) | undefined;
   readonly #onStall: ((lateMs: number) => void) | undefined;
   #timer: Timer | undefined;
   #leftOut = false;
@@ -33,6 +36,7 @@ export class Ticker {
     this.#tick = tick;
     this.#lenient = lenient;
     this.#tickMs = options.tickMs ?? 50;
+    this.#onLate = options.onLate;
     this.#onStall = options.onStall;
   }
 
@@ -41,6 +45,7 @@ export class Ticker {
     this.#timer = this.#clock.after(this.#tickMs, () => {
       const lateMs = this.#clock.monotonicMs() - dueMs;
       this.start();
+      this.#onLate?.(Math.max(0, lateMs));
       const stalled = lateMs > this.#tickMs * (STALL_PERIODS - 1);
       if (stalled) this.#onStall?.(lateMs);
       this.#leftOut = stalled && !this.#leftOut && this.#lenient();

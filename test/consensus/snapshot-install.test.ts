@@ -6,7 +6,8 @@
 import { Packr } from 'msgpackr';
 import t, { type Test } from 'tap';
 import { asIndex, asTerm, type Entry, type Message } from '../../raft/types.ts';
-import { type ConsensusOptions, createConsensus } from '../../src/consensus/consensus.ts';
+import { createConsensus } from '../../src/consensus/consensus.ts';
+import type { ConsensusOptions } from '../../src/consensus/consensus-options.ts';
 import { createMemoryStorage, MemoryDisk } from '../../src/consensus/memory-storage.ts';
 import { decodeMessages, encodeMessages } from '../../src/consensus/message-codec.ts';
 import { SNAPSHOT_PROTOCOL, SnapshotTransfer } from '../../src/consensus/snapshot-transfer.ts';

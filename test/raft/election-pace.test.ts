@@ -90,3 +90,13 @@ t.test('election: a leader on a slow machine doubts itself later as well', async
   solo.tick(1);
   t.equal(solo.status.role, 'follower');
 });
+
+t.test('election: who is held back neither campaigns nor takes over, and votes', async (t) => {
+  const solo = new Solo();
+  solo.node.holdBack('its disk does not answer');
+  t.same(solo.tick(100), []);
+  t.same(solo.step({ type: 'timeout-now', term: 1 }), []);
+  t.match(solo.step({ type: 'vote', term: 2, ...upToDate }), [{ reject: false }]);
+  solo.node.holdBack(undefined);
+  t.match(solo.tick(10).slice(0, 2), [{ type: 'pre-vote' }, { type: 'pre-vote' }]);
+});

@@ -3,7 +3,8 @@
  * real; tests wait for conditions.
  */
 
-import { type ConsensusOptions, createConsensus } from '../../src/consensus/consensus.ts';
+import { createConsensus } from '../../src/consensus/consensus.ts';
+import type { ConsensusOptions } from '../../src/consensus/consensus-options.ts';
 import { createMemoryStorage, MemoryDisk } from '../../src/consensus/memory-storage.ts';
 import type { Storage } from '../../src/consensus/storage.ts';
 import type { Consensus, LeadershipEvent } from '../../src/consensus/types.ts';

@@ -1,0 +1,108 @@
+/**
+ * How long to wait for a silent leader, from what is measured here and now: an election that begins too early is
+ * needless, one that begins late is an outage. On quiet machines the shortest timeout is right; where messages come
+ * late, the event loop stalls, or the disk is slow, it has to be longer, or a loaded cluster would elect for ever.
+ *
+ * The worst of the last minute counts, so the wait grows at once and shrinks slowly. What lasts longer than could
+ * ever be waited for is an outage, not lateness, and is left out.
+ */
+
+import type { Message, NodeId } from '../../raft/types.ts';
+
+export type PaceOptions = {
+  readonly tickMs: number;
+  /** Time between a leader's heartbeats. */
+  readonly heartbeatMs: number;
+  /** The shortest wait in ticks; see ConsensusOptions.electionTicks. */
+  readonly electionTicks: number;
+};
+
+/** The wait is this many times the longest silence of a leader that was alive. */
+const SILENCES = 2.5;
+/** An election is two round trips and two writes, one after the other; the wait is as long again. */
+const ROUND_TRIPS = 4;
+const WRITES = 4;
+/** Nobody is waited for any longer, in multiples of the shortest wait. */
+const LONGEST = 10;
+/** Two of these make the memory. */
+const WINDOW_MS = 30_000;
+/** The wait after a start, in multiples of the shortest: nothing is known yet. */
+const AT_START = 1.5;
+
+/** The pace of one node. */
+export class Pace {
+  readonly #options: PaceOptions;
+  readonly #shortestMs: number;
+  #heard: { readonly leader: NodeId; readonly atMs: number } | undefined;
+  /** When the oldest question to a peer left that has no answer yet. */
+  readonly #asked = new Map<NodeId, number>();
+  /** The longest wait that was called for, in this window and in the one before. */
+  #worstMs: number;
+  #formerWorstMs = 0;
+  #windowEndMs: number;
+
+  constructor(options: PaceOptions, nowMs: number) {
+    this.#options = options;
+    this.#shortestMs = options.electionTicks * options.tickMs;
+    this.#worstMs = this.#shortestMs * AT_START;
+    this.#windowEndMs = nowMs + WINDOW_MS;
+  }
+
+  /** The shortest wait for a leader, in ticks. Ask with every tick. */
+  ticks(nowMs: number): number {
+    while (nowMs >= this.#windowEndMs) {
+      this.#formerWorstMs = this.#worstMs;
+      this.#worstMs = 0;
+      // After a long pause both windows are empty.
+      this.#windowEndMs = Math.max(this.#windowEndMs, nowMs - WINDOW_MS) + WINDOW_MS;
+    }
+    const waitMs = Math.max(this.#shortestMs, this.#worstMs, this.#formerWorstMs);
+    return Math.ceil(waitMs / this.#options.tickMs);
+  }
+
+  /** A message came: a sign of life of a leader, or the answer to a question. */
+  received({ type, from }: Message, nowMs: number): void {
+    switch (type) {
+      case 'append':
+      case 'heartbeat':
+        if (this.#heard?.leader === from) this.#need((nowMs - this.#heard.atMs) * SILENCES);
+        this.#heard = { leader: from, atMs: nowMs };
+        return;
+      case 'pre-vote-response':
+      case 'heartbeat-response': {
+        const askedMs = this.#asked.get(from);
+        this.#asked.delete(from);
+        if (askedMs !== undefined) this.#need((nowMs - askedMs) * ROUND_TRIPS);
+        return;
+      }
+      default:
+    }
+  }
+
+  /** A message leaves: perhaps a question that is answered at once. */
+  sent({ type, to }: Message, nowMs: number): void {
+    if (type !== 'heartbeat' && type !== 'pre-vote') return;
+    if (!this.#asked.has(to)) this.#asked.set(to, nowMs);
+  }
+
+  /** A peer is gone: what was asked of it is not answered any more. */
+  forget(peer: NodeId): void {
+    this.#asked.delete(peer);
+    if (this.#heard?.leader === peer) this.#heard = undefined;
+  }
+
+  /** A timer of ours fired late, and so do heartbeats. */
+  late(lateMs: number): void {
+    this.#need((this.#options.heartbeatMs + lateMs) * SILENCES);
+  }
+
+  /** A write took this long, or is under way for as long. Slow disks are slow for good: they count in full. */
+  wrote(ms: number): void {
+    const needMs = Math.min(ms * WRITES, this.#shortestMs * LONGEST);
+    this.#worstMs = Math.max(this.#worstMs, needMs);
+  }
+
+  #need(ms: number): void {
+    if (ms <= this.#shortestMs * LONGEST) this.#worstMs = Math.max(this.#worstMs, ms);
+  }
+}
