@@ -1,7 +1,7 @@
 /** What commands print for people. */
 
 import type { ActorInfo } from '../actors/types.ts';
-import type { NodeStatusReport } from './status-types.ts';
+import type { NodeStatusReport, SecretsStatus } from './status-types.ts';
 import { formatTable } from './table.ts';
 
 /** `skein status`. */
@@ -54,4 +54,27 @@ export function describeActors(tree: ActorInfo): string {
     ['ACTOR', 'MAILBOX', 'PROCESSED', 'PER SECOND', 'RESTARTS', 'LAST FAILURE'],
     rows,
   );
+}
+
+/** `skein secrets status`. */
+export function describeSecrets(status: SecretsStatus): string {
+  const { encrypted, kinds, dataKey, clusterKey, since, position, complete, nodes } = status;
+  const done = nodes.filter(({ state }) => state === 'done').length;
+  const progress = complete
+    ? 'complete: no node holds anything from before'
+    : `${done} of ${nodes.length} nodes hold nothing from before`;
+  return [
+    `encryption   ${encrypted ? 'on (AES-256-GCM)' : 'off'}`,
+    ...(encrypted
+      ? [`kinds        ${kinds.join(', ')}; tokens to join`, `data key     ${dataKey}`]
+      : []),
+    `cluster key  ${clusterKey}`,
+    ...(since === undefined ? [] : [`since        ${since}, log position ${position}`]),
+    `change       ${progress}`,
+    '',
+    formatTable(
+      ['NODE', 'STATE', 'DETAIL'],
+      nodes.map(({ node, state, detail }) => [node, state, detail ?? '']),
+    ),
+  ].join('\n');
 }

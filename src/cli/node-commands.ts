@@ -4,8 +4,9 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { ActorInfo } from '../actors/types.ts';
 import { hasCode, SkeinError } from '../lib/errors.ts';
 import { oneOf, seconds } from './arguments.ts';
-import { callControl, controlSocketPath, DEFAULT_DATA_DIR } from './control-client.ts';
+import { callControl, controlSocketPath } from './control-client.ts';
 import { describeActors, describeStatus } from './describe.ts';
+import { local } from './local.ts';
 import { loadConfig, type SettingFlags, withSettings } from './settings-flags.ts';
 import type { NodeStatusReport } from './status-types.ts';
 import { formatTable } from './table.ts';
@@ -89,18 +90,6 @@ function addRunCommands(program: Command): void {
 type ResetFlags = { readonly yes: true; readonly keepPods?: boolean };
 
 type AtNode = { readonly dataDir: string; readonly output?: string };
-
-/** A command that talks to the node of this machine. */
-function local(program: Command, usage: string, about: string): Command {
-  return program
-    .command(usage)
-    .description(about)
-    .option(
-      '--data-dir <path>',
-      "the node's data directory [SKEIN_DATA_DIR]",
-      process.env['SKEIN_DATA_DIR'] || DEFAULT_DATA_DIR,
-    );
-}
 
 const ask = <T>(dataDir: string, path: string): Promise<T> =>
   callControl<T>(controlSocketPath(dataDir), { method: 'GET', path });

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { addLabCommands } from './lab.ts';
 import { addNodeCommands } from './node-commands.ts';
 import { addRecoveryCommands } from './recovery-commands.ts';
+import { addSecretsCommands } from './secrets-commands.ts';
 import { VERSION } from './version.ts';
 
 /** Every command with its arguments, flags and help. */
@@ -17,6 +18,7 @@ export function createProgram(): Command {
     .enablePositionalOptions();
   addNodeCommands(program);
   addRecoveryCommands(program);
+  addSecretsCommands(program);
   addLabCommands(program);
   return program;
 }

@@ -1,4 +1,4 @@
-/** What `GET /status` of the control socket answers; `skein status -o json` prints it as it is. */
+/** What the control socket answers: `GET /status` and `GET /secrets`; with `-o json` the commands print it as it is. */
 
 export type MemberStatus = {
   readonly node: string;
@@ -34,4 +34,28 @@ export type NodeStatusReport = {
     readonly ok: boolean;
     readonly detail?: string;
   }[];
+};
+
+export type SecretsNodeStatus = {
+  readonly node: string;
+  /** Pending: its disk still holds something from before the key in force. */
+  readonly state: 'done' | 'pending' | 'unreachable';
+  readonly detail?: string;
+};
+
+export type SecretsStatus = {
+  readonly encrypted: boolean;
+  /** Resources whose objects are encrypted; empty when nothing is. */
+  readonly kinds: readonly string[];
+  /** Names the data key in force. */
+  readonly dataKey?: string;
+  /** Names the key of the cluster, under which data keys are wrapped. */
+  readonly clusterKey: string;
+  /** When the present state of things was ordered (ISO 8601). */
+  readonly since?: string;
+  /** Log position behind which everything is as it should be. */
+  readonly position: number;
+  /** No node's disk holds anything from before. */
+  readonly complete: boolean;
+  readonly nodes: readonly SecretsNodeStatus[];
 };

@@ -14,6 +14,8 @@ import { issueToken, listTokens, revokeToken, TOKEN_TTL_SECONDS } from './join-t
 import { readMembers } from './members.ts';
 import { Backups } from './recovery/backup.ts';
 import { removeNode } from './removal.ts';
+import type { SecretsAtRest } from './secrets/secrets-at-rest.ts';
+import { secretsRoutes } from './secrets/secrets-routes.ts';
 import type { NodeConfig } from './settings.ts';
 import { type NodeHealth, reportStatus } from './status-report.ts';
 
@@ -23,6 +25,7 @@ export type ControlComponents = {
   readonly clock: Clock;
   readonly actors: ActorSystem;
   readonly client: Client;
+  readonly secrets: SecretsAtRest;
   readonly log: Logger;
   readonly version: string;
   readonly health: () => readonly NodeHealth[];
@@ -37,7 +40,7 @@ const withPeer = (address: string, peer: string): string =>
 
 /** The routes of one node's control socket. */
 export function controlRoutes(components: ControlComponents): ControlRoutes {
-  const { foundation, config, clock, actors, client, log, version, health } = components;
+  const { foundation, config, clock, actors, client, secrets, log, version, health } = components;
   const { store, cluster, mesh } = foundation;
   const backups = new Backups({ ...foundation, clock, product: version });
   return {
@@ -75,6 +78,7 @@ export function controlRoutes(components: ControlComponents): ControlRoutes {
         local: local === true,
         ...(typeof passphrase === 'string' ? { passphrase } : {}),
       }),
+    ...secretsRoutes(secrets, foundation.clusterKey),
     'DELETE /nodes/': (_body, path) =>
       removeNode(
         { ...foundation, client, log, clusterId: cluster.clusterId },

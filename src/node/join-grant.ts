@@ -8,10 +8,10 @@ import { hasCode, messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { ClusterKey } from '../sealing/cluster-key.ts';
 import type { Store } from '../store/types.ts';
-import { clusterKeyOf } from './cluster-key.ts';
 import type { ClusterFile, ClusterKeys, ClusterSettings, MemberRecord } from './data-dir.ts';
 import { putMember, readMembers } from './members.ts';
 import { isNodeName, NODE_NAME_RULE } from './node-name.ts';
+import { clusterKeyOf } from './secrets/cluster-key.ts';
 
 export type JoinRequest = MemberRecord & {
   readonly version: string;

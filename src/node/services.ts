@@ -26,6 +26,7 @@ import { memberOfNode } from './members.ts';
 import { createNodeNetwork } from './node-network.ts';
 import { startNodePods } from './node-pods.ts';
 import { answers, removeNode } from './removal.ts';
+import { SecretsAtRest } from './secrets/secrets-at-rest.ts';
 import type { NodeConfig } from './settings.ts';
 import type { StopList } from './stop-list.ts';
 
@@ -53,6 +54,11 @@ export async function startServices(context: ServiceContext): Promise<void> {
   const { foundation, config, paths, shared, stops, signal } = context;
   const { mesh, store, consensus, cluster } = foundation;
   const { log, clock } = shared;
+  const secrets = new SecretsAtRest(
+    { ...shared, ...foundation, sealing: foundation.state.sealing },
+    { takeOver: config.secretsEncryption },
+  );
+  stops.add('secrets at rest', () => secrets.stop());
   const health = new NodeHealthChecks(foundation, config);
   let pods: PodsAgent | undefined;
   const api = await startApi(
@@ -122,6 +128,7 @@ export async function startServices(context: ServiceContext): Promise<void> {
       clock,
       actors,
       log,
+      secrets,
       client: api.client,
       version: VERSION,
       health: () => health.report(),

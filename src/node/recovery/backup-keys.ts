@@ -6,8 +6,8 @@
 import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto';
 import { promisify } from 'node:util';
 import { SkeinError } from '../../lib/errors.ts';
-import { clusterKeyOf } from '../cluster-key.ts';
 import type { ClusterKeys } from '../data-dir.ts';
+import { clusterKeyOf } from '../secrets/cluster-key.ts';
 
 /** The cluster key is always named, also where a node derives it from the authority's. */
 export type BackupKeys = Required<ClusterKeys>;

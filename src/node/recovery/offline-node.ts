@@ -18,7 +18,6 @@ import type { LogIdentity } from '../../consensus/wal-segment.ts';
 import { messageOf, SkeinError } from '../../lib/errors.ts';
 import { parseIdentity } from '../../mesh/identity.ts';
 import { StoreState } from '../../store/state.ts';
-import { clusterKeyOf } from '../cluster-key.ts';
 import {
   type ClusterFile,
   type ClusterKeys,
@@ -27,6 +26,7 @@ import {
   logDirectory,
   readClusterFile,
 } from '../data-dir.ts';
+import { clusterKeyOf } from '../secrets/cluster-key.ts';
 
 /** Something that keeps the node from starting, besides what is wrong with its log. */
 export type IdentityFault = { readonly file: string; readonly what: string };
