@@ -11,6 +11,7 @@ import { invariant } from '../lib/invariant.ts';
 import { type Logger, silentLogger } from '../lib/logger.ts';
 import type { ClusterKey } from '../sealing/cluster-key.ts';
 import { type Command, type CommandResult, decodeCommand } from './commands.ts';
+import { digestOf } from './digest.ts';
 import { History, type HistoryOptions } from './history.ts';
 import { resourcePrefixOf } from './keys.ts';
 import { listFormer } from './list-former.ts';
@@ -18,7 +19,7 @@ import { RevisionWaiters } from './revision-waiters.ts';
 import { SEALING_KEY, Sealing } from './sealing.ts';
 import { Sessions } from './sessions.ts';
 import { readSnapshot, type StateImage, snapshotSource } from './snapshot.ts';
-import { SortedMap } from './sorted-map.ts';
+import { SortedMap, type SortedReader } from './sorted-map.ts';
 import { stateDifference } from './state-difference.ts';
 import { deletedVersion, putVersion } from './stored-version.ts';
 import type {
@@ -90,15 +91,12 @@ export class StoreState implements StateMachine, StoreReader {
   }
 
   snapshot(): SnapshotSource {
-    return snapshotSource({
-      revision: this.#revision,
-      appliedIndex: this.#appliedIndex,
-      fences: [...this.#fences],
-      changedAt: [...this.#changedAt],
-      sessions: this.#sessions.image(),
-      sealing: this.sealing.image(),
-      objects: this.#objects.view(),
-    });
+    return snapshotSource(this.#image());
+  }
+
+  /** The same text on every replica that has applied the same entries; see digest.ts. */
+  digest(): string {
+    return digestOf(this.#image());
   }
 
   async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
@@ -296,6 +294,18 @@ export class StoreState implements StateMachine, StoreReader {
     this.#changedAt.set(resourcePrefixOf(key), revision);
     this.#history.push(event);
     this.#hub.collect(event);
+  }
+
+  #image(): StateImage<SortedReader<StoredObject>> {
+    return {
+      revision: this.#revision,
+      appliedIndex: this.#appliedIndex,
+      fences: [...this.#fences],
+      changedAt: [...this.#changedAt],
+      sessions: this.#sessions.image(),
+      sealing: this.sealing.image(),
+      objects: this.#objects.view(),
+    };
   }
 
   /** Spares the many who resume a quiet resource a search through the window. */

@@ -19,8 +19,13 @@ export interface StoredObject {
   readonly bytes: Buffer;
   /** Byte offset of the resourceVersion's digits; -1 when the value has none (internal keys). */
   readonly revisionOffset: number;
-  /** Parsed lazily, once per process, and frozen in spirit: callers must not modify it. */
+  /**
+   * Parsed when it is asked for, shared while it is in use, and frozen in spirit: callers must not modify it. Rarely used
+   * ones are parsed again (see parse-cache.ts).
+   */
   readonly object: unknown;
+  /** CRC-32C of the bytes. */
+  readonly checksum: number;
 }
 
 /** A condition checked at apply, before any operation of the transaction takes effect. */

@@ -32,6 +32,8 @@ const command = (fields: Partial<Command> & { sequence: number }): Buffer =>
     ...fields,
   } as Command);
 
+const NOTHING = { checks: [], operations: [] };
+
 async function copyOf(state: StoreState): Promise<StoreState> {
   const copy = new StoreState();
   const source = state.snapshot();
@@ -217,6 +219,39 @@ t.test('state: a snapshot shows its own moment while later entries apply', async
     copy.watch('/', 1999 as Revision, () => {}),
     { kind: 'too-old', oldest: 2000 },
   );
+});
+
+t.test('state: the digest is equal for equal states, and tells the least difference', async (t) => {
+  const build = (change: (log: Log) => void = () => {}) => {
+    const log = new Log();
+    for (let n = 1; n <= 5; n++) log.apply(command({ sequence: n }));
+    change(log);
+    log.index = 20;
+    log.apply(command({ sequence: 9 }), 21);
+    return log.state;
+  };
+  const plain = build();
+  t.equal(plain.digest(), build().digest());
+  t.equal(plain.digest(), (await copyOf(plain)).digest(), 'also by way of a snapshot');
+  const claim = {
+    kind: 'claim',
+    name: 's',
+    term: 3,
+    client: 'c1',
+    acknowledged: 0,
+    born: 0,
+  } as const;
+  const others = [
+    build((log) => log.apply(encodeCommand({ ...claim, sequence: 6 }))),
+    build((log) => log.apply(command({ sequence: 6, client: 'c2' }))),
+    build((log) => {
+      const operations = [put('/x/y//k', { n: 6 })];
+      log.apply(command({ sequence: 6, transaction: { checks: [], operations } } as never));
+    }),
+    build((log) => log.apply(command({ sequence: 6, transaction: NOTHING } as never))),
+  ];
+  const digests = [plain, ...others].map((state) => state.digest());
+  t.equal(new Set(digests).size, digests.length, 'a fence, a session, a byte, an answer');
 });
 
 t.test('state: fences, sessions and changedAt survive a snapshot', async (t) => {
