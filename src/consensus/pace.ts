@@ -3,8 +3,9 @@
  * needless, one that begins late is an outage. On quiet machines the shortest timeout is right; where messages come
  * late, the event loop stalls, or the disk is slow, it has to be longer, or a loaded cluster would elect for ever.
  *
- * The worst of the last minute counts, so the wait grows at once and shrinks slowly. What lasts longer than could
- * ever be waited for is an outage, not lateness, and is left out.
+ * The third worst second of the last minute counts: one stall is an accident, whose cost is a needless election at most;
+ * after three of them they are how things are here, until a quiet minute. What lasts longer than could ever be waited
+ * for is an outage, not lateness, and is left out.
  */
 
 import type { Message, NodeId } from '../../raft/types.ts';
@@ -24,10 +25,13 @@ const ROUND_TRIPS = 4;
 const WRITES = 4;
 /** Nobody is waited for any longer, in multiples of the shortest wait. */
 const LONGEST = 10;
-/** Two of these make the memory. */
-const WINDOW_MS = 30_000;
-/** The wait after a start, in multiples of the shortest: nothing is known yet. */
+/** Seconds that are remembered. */
+const MEMORY = 60;
+/** Which of them counts, from the worst one on. */
+const RANK = 3;
+/** The wait after a start, in multiples of the shortest, and for how long: nothing is known yet. */
 const AT_START = 1.5;
+const START_MS = 30_000;
 
 /** The pace of one node. */
 export class Pace {
@@ -36,28 +40,30 @@ export class Pace {
   #heard: { readonly leader: NodeId; readonly atMs: number } | undefined;
   /** When the oldest question to a peer left that has no answer yet. */
   readonly #asked = new Map<NodeId, number>();
-  /** The longest wait that was called for, in this window and in the one before. */
-  #worstMs: number;
-  #formerWorstMs = 0;
-  #windowEndMs: number;
+  /** The longest wait that each of the last seconds called for, the present one first. */
+  readonly #needsMs: number[] = [0];
+  #secondEndMs: number;
+  readonly #startEndMs: number;
+  #waitMs: number;
 
   constructor(options: PaceOptions, nowMs: number) {
     this.#options = options;
     this.#shortestMs = options.electionTicks * options.tickMs;
-    this.#worstMs = this.#shortestMs * AT_START;
-    this.#windowEndMs = nowMs + WINDOW_MS;
+    this.#waitMs = this.#shortestMs * AT_START;
+    this.#secondEndMs = nowMs + 1_000;
+    this.#startEndMs = nowMs + START_MS;
   }
 
   /** The shortest wait for a leader, in ticks. Ask with every tick. */
   ticks(nowMs: number): number {
-    while (nowMs >= this.#windowEndMs) {
-      this.#formerWorstMs = this.#worstMs;
-      this.#worstMs = 0;
-      // After a long pause both windows are empty.
-      this.#windowEndMs = Math.max(this.#windowEndMs, nowMs - WINDOW_MS) + WINDOW_MS;
+    if (nowMs >= this.#secondEndMs) {
+      const passed = 1 + Math.floor((nowMs - this.#secondEndMs) / 1_000);
+      this.#secondEndMs += passed * 1_000;
+      for (let left = Math.min(passed, MEMORY); left > 0; left--) this.#needsMs.unshift(0);
+      this.#needsMs.length = Math.min(this.#needsMs.length, MEMORY);
+      this.#judge(nowMs);
     }
-    const waitMs = Math.max(this.#shortestMs, this.#worstMs, this.#formerWorstMs);
-    return Math.ceil(waitMs / this.#options.tickMs);
+    return Math.ceil(this.#waitMs / this.#options.tickMs);
   }
 
   /** A message came: a sign of life of a leader, or the answer to a question. */
@@ -98,11 +104,20 @@ export class Pace {
 
   /** A write took this long, or is under way for as long. Slow disks are slow for good: they count in full. */
   wrote(ms: number): void {
-    const needMs = Math.min(ms * WRITES, this.#shortestMs * LONGEST);
-    this.#worstMs = Math.max(this.#worstMs, needMs);
+    this.#note(Math.min(ms * WRITES, this.#shortestMs * LONGEST));
   }
 
   #need(ms: number): void {
-    if (ms <= this.#shortestMs * LONGEST) this.#worstMs = Math.max(this.#worstMs, ms);
+    if (ms <= this.#shortestMs * LONGEST) this.#note(ms);
+  }
+
+  #note(ms: number): void {
+    this.#needsMs[0] = Math.max(this.#needsMs[0] ?? 0, ms);
+  }
+
+  #judge(nowMs: number): void {
+    const ranked = [...this.#needsMs].sort((a, b) => b - a);
+    const leastMs = this.#shortestMs * (nowMs < this.#startEndMs ? AT_START : 1);
+    this.#waitMs = Math.max(leastMs, ranked[RANK - 1] ?? 0);
   }
 }
