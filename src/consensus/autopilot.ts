@@ -8,7 +8,12 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import { decideMembership, type MembershipOptions, type MembershipView } from './membership.ts';
 
-type Watched = { healthySinceMs: number | undefined; heardMs: number };
+type Watched = {
+  /** When it was first looked for. */
+  readonly sinceMs: number;
+  heardMs: number | undefined;
+  healthySinceMs: number | undefined;
+};
 
 /** Observes one term of leadership. */
 export class Autopilot {
@@ -39,7 +44,7 @@ export class Autopilot {
     const nowMs = this.#clock.monotonicMs();
     for (const peer of status.progress) {
       if (peer.node === status.id) continue;
-      const watched = this.#watched.get(peer.node) ?? { healthySinceMs: undefined, heardMs: nowMs };
+      const watched = this.#watched.get(peer.node) ?? unheard(nowMs);
       this.#watched.set(peer.node, watched);
       if (!peer.recentlyActive) continue;
       watched.heardMs = nowMs;
@@ -58,11 +63,16 @@ export class Autopilot {
       .filter(({ node }) => node !== status.id)
       .map(({ node }) => {
         const watched = this.#watched.get(node);
-        const silentMs = nowMs - (watched?.heardMs ?? nowMs);
+        const silentMs = nowMs - (watched?.heardMs ?? watched?.sinceMs ?? nowMs);
+        const heard = watched?.heardMs !== undefined;
         const healthySinceMs = watched?.healthySinceMs;
         const healthyMs = healthySinceMs === undefined ? 0 : nowMs - healthySinceMs;
-        return { node, silentMs, healthyMs };
+        return { node, silentMs, healthyMs, heard };
       });
     return { self: status.id, confState: status.confState, others };
   }
+}
+
+function unheard(sinceMs: number): Watched {
+  return { sinceMs, heardMs: undefined, healthySinceMs: undefined };
 }

@@ -22,8 +22,10 @@ export type MemberView = {
   readonly node: NodeId;
   /** How long it has been caught up and answering; 0 if it is not. */
   readonly healthyMs: number;
-  /** How long ago it was last known to answer. */
+  /** How long ago it last answered, or, if it never did, since when it has been waited for. */
   readonly silentMs: number;
+  /** True once it has answered this leader. */
+  readonly heard: boolean;
 };
 
 export type MembershipView = {
@@ -44,6 +46,31 @@ export function votersTarget(members: number, votersMax: number): number {
 
 /** The next change to make, or none. Several steps are one joint change. */
 export function decideMembership(
+  view: MembershipView,
+  options: Required<MembershipOptions>,
+): readonly ConfChangeStep[] {
+  const steps = wantedSteps(view, options);
+  return isCarried(view, steps) ? steps : [];
+}
+
+/**
+ * True if most of those who would vote are here now. A new leader has not heard everybody yet: to demote a voter that
+ * answers, while one that died with the last leader passes for present, costs the majority for good.
+ */
+function isCarried(
+  { confState, others, self }: MembershipView,
+  steps: readonly ConfChangeStep[],
+): boolean {
+  const voters = new Set(confState.voters);
+  for (const { kind, node } of steps) {
+    if (kind === 'add-voter') voters.add(node);
+    else voters.delete(node);
+  }
+  const here = others.filter((member) => voters.has(member.node) && isPresent(member));
+  return (here.length + (voters.has(self) ? 1 : 0)) * 2 > voters.size;
+}
+
+function wantedSteps(
   view: MembershipView,
   options: Required<MembershipOptions>,
 ): readonly ConfChangeStep[] {
@@ -97,5 +124,5 @@ export function removalFault(
 }
 
 function isPresent(member: MemberView | undefined): boolean {
-  return member !== undefined && member.silentMs < PRESENT_MS;
+  return member?.heard === true && member.silentMs < PRESENT_MS;
 }

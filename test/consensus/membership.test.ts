@@ -13,12 +13,13 @@ const options = {
   voterGoneMs: 60_000,
 };
 
-type Health = 'ready' | 'lagging' | 'silent' | 'gone';
-const HEALTH: Record<Health, { healthyMs: number; silentMs: number }> = {
-  ready: { healthyMs: 5_000, silentMs: 300 },
-  lagging: { healthyMs: 0, silentMs: 300 },
-  silent: { healthyMs: 0, silentMs: 10_000 },
-  gone: { healthyMs: 0, silentMs: 90_000 },
+type Health = 'ready' | 'lagging' | 'unheard' | 'silent' | 'gone';
+const HEALTH: Record<Health, { healthyMs: number; silentMs: number; heard: boolean }> = {
+  ready: { healthyMs: 5_000, silentMs: 300, heard: true },
+  lagging: { healthyMs: 0, silentMs: 300, heard: true },
+  unheard: { healthyMs: 0, silentMs: 300, heard: false },
+  silent: { healthyMs: 0, silentMs: 10_000, heard: true },
+  gone: { healthyMs: 0, silentMs: 90_000, heard: true },
 };
 
 /** `view('abc', 'de', {b: 'silent'})`: voters, learners; `a` leads; who is not named is ready. */
@@ -70,6 +71,21 @@ t.test(
     t.strictSame(steps(view('abcde', ''), 3), ['add-learner e']);
   },
 );
+
+t.test('membership: a new leader does not take a voter it has not heard for present', async (t) => {
+  t.strictSame(steps(view('abc', '', { b: 'unheard' }), 1), ['add-learner b']);
+  t.strictSame(steps(view('abcde', '', { b: 'unheard', c: 'unheard' }), 3), ['add-learner b']);
+  t.strictSame(steps(view('ab', '', { b: 'unheard' })), ['add-learner b']);
+});
+
+t.test('membership: no change leaves a majority that is not here', async (t) => {
+  t.strictSame(steps(view('abc', '', { b: 'unheard', c: 'unheard' }), 1), []);
+  t.strictSame(steps(view('abcde', '', { b: 'silent', c: 'silent', d: 'silent' }), 3), []);
+  t.strictSame(steps(view('abc', 'de', { b: 'silent', c: 'silent' })), [
+    'add-voter d',
+    'add-voter e',
+  ]);
+});
 
 t.test('membership: a voter gone for long is replaced by a learner that is there', async (t) => {
   t.strictSame(steps(view('abc', 'd', { c: 'silent' })), []);
