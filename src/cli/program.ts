@@ -1,6 +1,7 @@
 /** The command line as a whole. Each subcommand loads only what it needs: `skein status` must not pay for a node. */
 
 import { Command } from 'commander';
+import { addBackupCommands } from './backup-commands.ts';
 import { addLabCommands } from './lab.ts';
 import { addNodeCommands } from './node-commands.ts';
 import { addRecoveryCommands } from './recovery-commands.ts';
@@ -17,6 +18,7 @@ export function createProgram(): Command {
     .showHelpAfterError('(run with --help for the options)')
     .enablePositionalOptions();
   addNodeCommands(program);
+  addBackupCommands(program);
   addRecoveryCommands(program);
   addSecretsCommands(program);
   addLabCommands(program);

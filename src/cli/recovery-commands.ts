@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { SkeinError } from '../lib/errors.ts';
 import { oneOf } from './arguments.ts';
+import { verifyBackupFile } from './backup-commands.ts';
 import { DEFAULT_DATA_DIR } from './control-client.ts';
 import { describeDataDir, describePlan } from './describe-recovery.ts';
 
@@ -19,17 +20,18 @@ export function addRecoveryCommands(program: Command): void {
 
 function addVerify(program: Command): void {
   program
-    .command('verify <data-dir>')
+    .command('verify <data-dir-or-backup>')
     .description(
-      "check a stopped node's log and snapshot without changing anything: what is in them, what is torn (harmless) or damaged (where, and what to do)",
+      "check a stopped node's log and snapshot, or a backup file, without changing anything: what is in them, what is torn (harmless) or damaged (where, and what to do)",
     )
     .option('-o, --output <format>', 'text or json', outputFormat, 'text')
     .addHelpText('after', '\nExit code: 0 intact, 1 damaged.')
     .action(async (path: string, { output }: { output: string }) => {
-      const { verifyDataDir } = await import('../node/recovery/verify.ts');
-      await stat(path).catch((cause: unknown) => {
+      const entry = await stat(path).catch((cause: unknown) => {
         throw new SkeinError('config-invalid', `there is no ${path}`, { cause });
       });
+      if (entry.isFile()) return verifyBackupFile(path, output);
+      const { verifyDataDir } = await import('../node/recovery/verify.ts');
       const report = await verifyDataDir(path);
       say(output === 'json' ? JSON.stringify(report, null, 2) : describeDataDir(report));
       if (!report.intact) process.exitCode = 1;

@@ -9,7 +9,7 @@ import { internalKey } from '../store/keys.ts';
 import type { Store, StoreReader } from '../store/types.ts';
 
 const AREA = 'join-tokens';
-const PREFIX = `/skein/${AREA}/`;
+export const JOIN_TOKENS_PREFIX = `/skein/${AREA}/`;
 const SECRET_BYTES = 32;
 /** Default life of a token. */
 export const TOKEN_TTL_SECONDS = 24 * 3600;
@@ -52,7 +52,7 @@ export async function issueToken(
 }
 
 function readTokens(store: StoreReader): TokenRecord[] {
-  const listed = store.list(PREFIX);
+  const listed = store.list(JOIN_TOKENS_PREFIX);
   return listed.kind === 'listed' ? listed.items.map((item) => item.object as TokenRecord) : [];
 }
 

@@ -12,6 +12,8 @@ import type { MemberRecord } from './data-dir.ts';
 const AREA = 'members';
 const NAMES_AREA = 'member-names';
 export const MEMBERS_PREFIX = '/skein/members/';
+/** Which peer has a node's name. */
+export const MEMBER_NAMES_PREFIX = '/skein/member-names/';
 /** Conflicts in a row before a write is given up: each means that somebody else's write went through. */
 const CONFLICTS_MAX = 100;
 

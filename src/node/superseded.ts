@@ -9,6 +9,7 @@ import { internalKey } from '../store/keys.ts';
 import type { StoreReader } from '../store/types.ts';
 
 const AREA = 'superseded';
+export const SUPERSEDED_PREFIX = `/skein/${AREA}/`;
 
 /** What is kept of a member that was left behind. */
 export type SupersededRecord = {

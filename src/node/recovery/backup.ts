@@ -13,10 +13,10 @@ import { ControlStream } from '../control-server.ts';
 import type { ClusterFile } from '../data-dir.ts';
 import { readMembers } from '../members.ts';
 import { BACKUP_VERSION, type BackupHeader, encodeBackup } from './backup-format.ts';
-import { keysOf, sealKeys } from './backup-keys.ts';
+import { keysOf, type SealKeysOptions, sealKeys } from './backup-keys.ts';
 
 export type BackupComponents = {
-  readonly store: Store;
+  readonly store: Pick<Store, 'readBarrier'>;
   readonly state: StoreState;
   readonly consensus: Pick<Consensus, 'status'>;
   readonly cluster: ClusterFile;
@@ -37,10 +37,12 @@ const BACKUPS_MAX = 2;
 /** Serves backups of one node. */
 export class Backups {
   readonly #components: BackupComponents;
+  readonly #options: SealKeysOptions;
   #underWay = 0;
 
-  constructor(components: BackupComponents) {
+  constructor(components: BackupComponents, options: SealKeysOptions = {}) {
     this.#components = components;
+    this.#options = options;
   }
 
   /** Begins a backup. Rejects with no-leader when there is no quorum and `local` was not asked for, with overloaded. */
@@ -54,7 +56,9 @@ export class Backups {
     this.#underWay++;
     try {
       const keys =
-        passphrase === undefined ? undefined : await sealKeys(keysOf(cluster), passphrase);
+        passphrase === undefined
+          ? undefined
+          : await sealKeys(keysOf(cluster), passphrase, this.#options);
       if (!local) await store.readBarrier();
       // In one turn: what the header says is what the stream holds.
       const header = this.#header(!local, keys !== undefined);
@@ -71,7 +75,7 @@ export class Backups {
   }
 
   #header(linearizable: boolean, keys: boolean): BackupHeader {
-    const { store, state, consensus, cluster, clock, product } = this.#components;
+    const { state, consensus, cluster, clock, product } = this.#components;
     const { clusterId, clusterCidr, serviceCidr, node } = cluster;
     return {
       format: 'skein-backup',
@@ -86,7 +90,7 @@ export class Backups {
       index: state.appliedIndex,
       term: consensus.status().term,
       objects: state.count('/'),
-      members: readMembers(store).map((member) => member.node),
+      members: readMembers(state).map((member) => member.node),
       linearizable,
       keys,
       clusterKey: state.sealing.inForce?.record.key?.clusterKey ?? null,

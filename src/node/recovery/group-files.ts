@@ -10,7 +10,7 @@ import { createFileStorage } from '../../consensus/file-storage.ts';
 import { beginGroup } from '../../consensus/open-state.ts';
 import { SkeinError } from '../../lib/errors.ts';
 import { invariant } from '../../lib/invariant.ts';
-import { encodeCommand } from '../../store/commands.ts';
+import { type Command, encodeCommand, TRANSACTION_ITEMS_MAX } from '../../store/commands.ts';
 import type { StoreState } from '../../store/state.ts';
 import type { Operation } from '../../store/types.ts';
 import { syncDirectory } from '../data-dir.ts';
@@ -29,27 +29,29 @@ export const logName = (clusterId: string): string => `consensus-${clusterId.sli
 /** Log positions of a state that is rebuilt. */
 export type Position = { readonly index: number; readonly term: number };
 
-/** Applies operations to a state that no running node has. Returns the position behind them. */
+/** Applies operations to a state that no running node has, in entries of their own. Returns the position behind them. */
 export function edit(
   state: StoreState,
   position: Position,
   operations: readonly Operation[],
   client: string,
 ): Position {
-  const index = asIndex(position.index + 1);
-  const data = encodeCommand(
-    {
+  let { index } = position;
+  for (let at = 0; at < operations.length; at += TRANSACTION_ITEMS_MAX) {
+    const command: Command = {
       kind: 'transaction',
-      transaction: { checks: [], operations },
+      transaction: { checks: [], operations: operations.slice(at, at + TRANSACTION_ITEMS_MAX) },
       client,
-      sequence: index,
-      acknowledged: index - 1,
-      born: position.index,
-    },
-    state.sealing.inForce,
-  );
-  const [result] = state.apply([{ index, term: asTerm(position.term), data }]);
-  invariant(result?.kind === 'committed', 'an offline edit is applied', { result });
+      sequence: index + 1,
+      acknowledged: index,
+      born: index,
+    };
+    const data = encodeCommand(command, state.sealing.inForce);
+    index++;
+    const term = asTerm(position.term);
+    const [result] = state.apply([{ index: asIndex(index), term, data }]);
+    invariant(result?.kind === 'committed', 'an offline edit is applied', { result });
+  }
   return { index, term: position.term };
 }
 
