@@ -83,12 +83,13 @@ export function answerVoteRequest(core: Core, request: VoteRequest): void {
   learnCommit(core, request);
   const { type, from, term } = request;
   const free =
-    core.vote === from ||
-    (core.vote === undefined && core.leader === undefined) ||
-    (type === 'pre-vote' && term > core.term);
+    !goesFirst(core, request) &&
+    (core.vote === from ||
+      (core.vote === undefined && core.leader === undefined) ||
+      (type === 'pre-vote' && term > core.term));
   const upToDate = core.log.isUpToDate({ index: request.lastIndex, term: request.lastTerm });
   // A learner answers too: it may have been made a voter without knowing it yet.
-  const granted = free && upToDate && !goesFirst(core, request);
+  const granted = free && upToDate;
   core.settings.trace?.('vote', { type, candidate: from, term, granted });
   if (type === 'pre-vote') {
     // A grant speaks of the term that is asked for, a refusal of ours: the asker learns of it.
