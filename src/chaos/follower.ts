@@ -21,6 +21,8 @@ export type FollowerOptions = {
 
 /** A host is left after this long, well or not: going elsewhere is what is tried. */
 const STAY_MS_MAX = 4_000;
+/** The code of an error for a revision that is too old. */
+const GONE = 410;
 
 /** Call begin, then follow. */
 export class Follower {
@@ -28,8 +30,13 @@ export class Follower {
   readonly known = new Map<string, string>();
   /** Events in an impossible order, in words. Must stay empty. */
   readonly faults: string[] = [];
-  readonly tally = { events: 0, resumed: 0 };
+  /** Every revision an event told of. */
+  readonly told = new Set<number>();
+  /** Where it began, for good or anew: what is older it need not have been told. */
+  beganAt = 0;
+  readonly tally = { events: 0, resumed: 0, relisted: 0 };
   revision = 0;
+  #expired = false;
   readonly #options: FollowerOptions;
 
   constructor(options: FollowerOptions) {
@@ -44,6 +51,8 @@ export class Follower {
       items: readonly ConfigMap[];
     }>(random.pick(hosts), path);
     this.revision = Number(list.metadata.resourceVersion);
+    this.beganAt = this.revision;
+    this.known.clear();
     for (const { metadata } of list.items) this.known.set(metadata.name, metadata.resourceVersion);
   }
 
@@ -52,6 +61,15 @@ export class Follower {
     while (!signal.aborted) {
       const stay = AbortSignal.timeout(random.int(STAY_MS_MAX / 4, STAY_MS_MAX));
       await this.#watch(random.pick(hosts), AbortSignal.any([signal, stay])).catch(() => {});
+      if (this.#expired) {
+        await this.begin().then(
+          () => {
+            this.#expired = false;
+            this.tally.relisted++;
+          },
+          () => {},
+        );
+      }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -61,6 +79,7 @@ export class Follower {
     const query = `watch=true&allowWatchBookmarks=true&resourceVersion=${this.revision}`;
     const response = await client.stream(host, `${path}?${query}`, signal);
     if (response.statusCode !== 200) {
+      this.#expired = response.statusCode === GONE;
       response.destroy();
       return;
     }
@@ -75,6 +94,9 @@ export class Follower {
 
   #take({ type, object }: WatchEvent, host: string): void {
     if (type === 'ERROR') {
+      // What it saw last is no longer kept there: an informer lists anew, and so does this.
+      this.#expired = object.code === GONE;
+      if (this.#expired) return;
       this.faults.push(`${host} ended the watch from ${this.revision}: ${JSON.stringify(object)}`);
       return;
     }
@@ -87,6 +109,7 @@ export class Follower {
     this.revision = Math.max(this.revision, revision);
     if (type === 'BOOKMARK') return;
     this.tally.events++;
+    this.told.add(revision);
     if ((type === 'ADDED') !== (held === undefined)) {
       this.faults.push(`${host}: ${type} of ${name}, which was ${held ?? 'absent'}`);
     }

@@ -3,6 +3,7 @@
  * acknowledged, what was refused and what nobody knows. Afterwards the cluster must agree with the books.
  */
 
+import { pause } from '../lab/processes.ts';
 import type { Random } from '../lib/random.ts';
 import { type Answer, type ApiClient, NoAnswer, statusOf } from './api-client.ts';
 
@@ -31,6 +32,12 @@ export type LedgerOptions = {
   readonly hosts: readonly string[];
   readonly namespace: string;
   readonly random: Random;
+  /** Longest pause between two writes. Default none. */
+  readonly paceMs?: number;
+  /** Told of every acknowledged write. */
+  readonly onAcknowledged?: (host: string) => void;
+  /** True if a host had trouble of our making since then: it owes no answer. Default: never. */
+  readonly excused?: (host: string, sinceMs: number) => boolean;
 };
 
 /** Keys of a stream that it goes back to. */
@@ -62,8 +69,9 @@ export class Ledger {
 
   /** Writes until the signal fires; the last request is waited for. */
   async write(signal: AbortSignal): Promise<void> {
-    const { random } = this.#options;
+    const { random, paceMs = 0 } = this.#options;
     while (!signal.aborted) {
+      if (paceMs > 0) await pause(random.int(0, paceMs), signal);
       const entry = this.#live[random.int(0, this.#live.length)];
       if (entry === undefined || this.#live.length < 2) await this.#create();
       else if (this.#live.length >= LIVE_MAX || random.chance(0.3)) await this.#delete(entry);
@@ -141,9 +149,13 @@ export class Ledger {
     const { client, hosts, random } = this.#options;
     const host = random.pick(hosts);
     const what = `${request.method} ${entry.name} through ${host}`;
+    const startMs = performance.now();
     try {
       const answer = await client.call(host, request.path, { ...request, deadlineMs: DEADLINE_MS });
-      if (answer.code < 300) return answer;
+      if (answer.code < 300) {
+        this.#options.onAcknowledged?.(host);
+        return answer;
+      }
       const { reason, message } = statusOf(answer);
       if (answer.code === 503 && reason === 'ServiceUnavailable') {
         // Refused: certainly without effect.
@@ -152,12 +164,14 @@ export class Ledger {
       else this.faults.push(`${what}: ${answer.code} ${reason}: ${message}`);
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
-      if (error.message.startsWith('no answer within'))
+      const late = error.message.startsWith('no answer within');
+      if (late && !this.#options.excused?.(host, startMs)) {
         this.faults.push(`${what}: ${error.message}`);
+      }
       if (error.sent) this.#unknown(entry, value);
       else {
         this.tally.unreached++;
-        await new Promise((resolve) => setTimeout(resolve, REFUSED_PAUSE_MS));
+        await pause(REFUSED_PAUSE_MS);
       }
     }
     return undefined;

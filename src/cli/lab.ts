@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { DISK_CONDITIONS, describeDisk, parseDiskCondition } from '../lab/disk-condition.ts';
 import type { HostFaults, LabStatus } from '../lab/index.ts';
 import { oneOf, percent, seconds, wholeNumber } from './arguments.ts';
+import { addChaosCommand } from './lab-chaos.ts';
 import { formatTable } from './table.ts';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -32,6 +33,7 @@ export function addLabCommands(program: Command): void {
   addLifeCommands(lab);
   addFaultCommands(lab);
   addAccessCommands(lab);
+  addChaosCommand(lab);
 }
 
 /** A subcommand with the --name option all of them share. */

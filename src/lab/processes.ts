@@ -54,8 +54,16 @@ export async function waitGone(id: ProcessId | undefined, deadlineMs: number): P
   return true;
 }
 
-/** Lets `ms` pass between two looks at the world. */
-export const pause = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms);
+/** Lets `ms` pass between two looks at the world; less when the signal fires. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener('abort', end);
   });
+}
