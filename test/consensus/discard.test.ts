@@ -11,7 +11,12 @@ t.teardown(() => rm(directory, { recursive: true }));
 
 async function cluster(names: readonly string[]): Promise<TestCluster> {
   const storage = (name: string) =>
-    createFileStorage({ directory: join(directory, name), nodeId: name, clusterId: 'test' });
+    createFileStorage({
+      directory: join(directory, name),
+      nodeId: name,
+      clusterId: 'test',
+      segmentBytes: 64 * 1024,
+    });
   const group = await TestCluster.of(names, { storage });
   t.teardown(() => group.stop());
   return group;

@@ -11,6 +11,7 @@ import type { Consensus, LeadershipEvent } from '../../src/consensus/types.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createLogger, type Logger, silentLogger } from '../../src/lib/logger.ts';
 import { seededRandom } from '../../src/lib/random.ts';
+import type { Mesh } from '../../src/mesh/types.ts';
 import { createReplicatedStore } from '../../src/store/replicated-store.ts';
 import { StoreState } from '../../src/store/state.ts';
 import type { Store } from '../../src/store/types.ts';
@@ -18,6 +19,7 @@ import { MemoryNetwork } from './memory-mesh.ts';
 
 export type TestMember = {
   readonly name: string;
+  readonly mesh: Mesh;
   readonly consensus: Consensus;
   readonly state: StoreState;
   readonly store: Store;
@@ -29,6 +31,8 @@ export type TestClusterOptions = {
   readonly consensus?: ConsensusOptions;
   /** Storage of a member. Default: in memory. */
   readonly storage?: (name: string) => Storage;
+  /** The state of a member that starts. Default: an empty one. */
+  readonly state?: (name: string, logger: Logger) => StoreState;
 };
 
 const QUICK: ConsensusOptions = { tickMs: 20, membership: { promotionStableMs: 100 } };
@@ -72,11 +76,12 @@ export class TestCluster {
     const disk = this.disks.get(name) ?? new MemoryDisk();
     this.disks.set(name, disk);
     const logger = this.#logger.child({ member: name });
-    const state = new StoreState({ logger });
+    const state = this.#options.state?.(name, logger) ?? new StoreState({ logger });
+    const mesh = this.network.start(name);
     const fatal: unknown[] = [];
     const consensus = await createConsensus(
       {
-        mesh: this.network.start(name),
+        mesh,
         storage:
           this.#options.storage?.(name) ??
           createMemoryStorage(disk, { nodeId: name, clusterId: 'test' }),
@@ -90,7 +95,7 @@ export class TestCluster {
     const leadership: LeadershipEvent[] = [];
     consensus.onLeadership((event) => leadership.push(event));
     const store = createReplicatedStore({ state, consensus, random: seededRandom(1) });
-    const member = { name, consensus, state, store, leadership, fatal };
+    const member = { name, mesh, consensus, state, store, leadership, fatal };
     this.members.set(name, member);
     return member;
   }
