@@ -9,6 +9,7 @@ import { Uint8ArrayList } from 'uint8arraylist';
 import { SkeinError } from '../lib/errors.ts';
 import { FRAME_HEADER_BYTES, FrameDecoder } from './frame-decoder.ts';
 import type { MeshLimits } from './limits.ts';
+import { atTurnEnd } from './turn-end.ts';
 import type { MeshStream, PeerId } from './types.ts';
 
 export type FramedStreamOptions = {
@@ -109,9 +110,8 @@ export class FramedStream implements MeshStream {
     if (this.#outgoingBytes >= BATCH_BYTES_MAX) this.#flush();
     else if (!this.#flushing) {
       this.#flushing = true;
-      // After all that this turn of the event loop received: answers to many requests that came in one
-      // packet leave in one packet. Nothing is delayed, since the loop does not sleep before.
-      setImmediate(() => this.#flush());
+      // Answers to many requests that came in one packet leave in one packet.
+      atTurnEnd(() => this.#flush());
     }
     const { sendHighWaterBytes, sendBytesMax } = this.#options.limits;
     const unsent = this.unsentBytes;

@@ -5,6 +5,7 @@
  * is greeted judges it before the connection counts.
  */
 
+import { encode } from './codec.ts';
 import type { PeerId } from './types.ts';
 
 /** What a greeting claims of its sender's life. */
@@ -15,8 +16,12 @@ export type Claim = {
   readonly incarnation: string;
 };
 
-/** `older-copy`: the member has started since the claimed start. `in-use`: another process lives under that key. */
-export type RefusalKind = 'older-copy' | 'in-use';
+/**
+ * `older-copy`: the member has started since the claimed start. `in-use`: another process lives under that key.
+ * `superseded`: the peer is no member, because a survivor went on without it as the cluster that the detail names.
+ */
+export type RefusalKind = (typeof REFUSAL_KINDS)[number];
+const REFUSAL_KINDS = ['older-copy', 'in-use', 'superseded'] as const;
 
 /** Why a greeting was refused, as the refused side hears it. */
 export type Refusal = { readonly kind: RefusalKind; readonly detail: string };
@@ -27,6 +32,8 @@ export type Introduction = {
   readonly start: number;
   /** Undefined if the claim is good as far as is known here. */
   readonly judge: (peer: PeerId, claim: Claim) => Refusal | undefined;
+  /** Why a peer that is no member is none, for it to hear; undefined if nothing is known of it. Default: nothing is. */
+  readonly stranger?: (peer: PeerId) => Refusal | undefined;
   /** A member refused us: this process must not go on under its key. */
   readonly onRefused: (by: PeerId, refusal: Refusal) => void;
 };
@@ -53,9 +60,14 @@ export function judgeClaim(
 
 const DETAIL_LENGTH_MAX = 512;
 
+/** A refusal for the network. */
+export function refusalFrame({ kind: refused, detail }: Refusal): Uint8Array {
+  return encode({ refused, detail });
+}
+
 /** A refusal as it comes from the network, or undefined if the value is none. */
 export function parseRefusal(value: unknown): Refusal | undefined {
   const { refused, detail } = (value ?? {}) as { refused?: unknown; detail?: unknown };
-  if (refused !== 'older-copy' && refused !== 'in-use') return undefined;
-  return { kind: refused, detail: String(detail ?? '').slice(0, DETAIL_LENGTH_MAX) };
+  const kind = REFUSAL_KINDS.find((known) => known === refused);
+  return kind && { kind, detail: String(detail ?? '').slice(0, DETAIL_LENGTH_MAX) };
 }

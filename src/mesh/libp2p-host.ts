@@ -16,9 +16,9 @@ import type {
 } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p } from 'libp2p';
-import { Uint8ArrayList } from 'uint8arraylist';
 import type { Logger } from '../lib/logger.ts';
 import type { Admission } from './admission.ts';
+import { mergeFrames } from './frame-merger.ts';
 import { type Gossip, greetingCapability } from './gossip.ts';
 import type { Identity } from './identity.ts';
 import type { MeshLimits } from './limits.ts';
@@ -36,8 +36,6 @@ export type HostOptions = {
 /** Yamux never lets a peer have more than this in flight per stream; must fit the read buffer. */
 const STREAM_WINDOW_BYTES_MAX = 1024 * 1024;
 const READ_BUFFER_BYTES_MAX = 4 * 1024 * 1024;
-/** Bytes that go to the socket at once, without waiting for the turn to end. */
-const BATCH_BYTES_MAX = 256 * 1024;
 /** Open streams of one connection, each way. */
 const STREAMS_MAX = 4096;
 
@@ -55,10 +53,10 @@ export function createHost(options: HostOptions): Promise<Libp2p> {
         listenOpts: { noDelay: true },
       }),
     ],
-    connectionEncrypters: [(components) => coalescing(noise()(components))],
+    connectionEncrypters: [(components) => flattening(noise()(components))],
     streamMuxers: [
       () =>
-        unthrowing(
+        adaptMuxer(
           yamux({
             enableKeepAlive: true,
             maxInboundStreams: STREAMS_MAX,
@@ -92,47 +90,20 @@ export function createHost(options: HostOptions): Promise<Libp2p> {
 }
 
 /**
- * Noise hands each sealed message to the socket in pieces (length, cipher text, tag), and yamux answers
- * every frame with a window update: a system call and a packet each. What one turn of the event loop
- * writes leaves together instead.
+ * Noise hands each sealed message to the socket in pieces (length, cipher text, tag), each of which would be a system call
+ * and a packet.
  */
-function coalescing(encrypter: ConnectionEncrypter): ConnectionEncrypter {
+function flattening(encrypter: ConnectionEncrypter): ConnectionEncrypter {
   const secureInbound = encrypter.secureInbound.bind(encrypter);
   const secureOutbound = encrypter.secureOutbound.bind(encrypter);
-  encrypter.secureInbound = (connection, options) => secureInbound(batched(connection), options);
-  encrypter.secureOutbound = (connection, options) => secureOutbound(batched(connection), options);
+  encrypter.secureInbound = (connection, options) => secureInbound(flat(connection), options);
+  encrypter.secureOutbound = (connection, options) => secureOutbound(flat(connection), options);
   return encrypter;
 }
 
-function batched<C extends MessageStream>(connection: C): C {
+function flat<C extends MessageStream>(connection: C): C {
   const send = connection.send.bind(connection);
-  const close = connection.close.bind(connection);
-  let pending: Uint8ArrayList<ArrayBufferLike> | undefined;
-  const flush = (): boolean => {
-    if (pending === undefined) return true;
-    const whole = pending.subarray();
-    pending = undefined;
-    try {
-      return send(whole);
-    } catch {
-      // The connection has closed; its close event tells everyone.
-      return false;
-    }
-  };
-  connection.send = (data) => {
-    if (pending === undefined) {
-      pending = new Uint8ArrayList();
-      queueMicrotask(flush);
-    }
-    pending.append(data);
-    // False promises a drain event, so only the connection itself may say it.
-    if (pending.byteLength >= BATCH_BYTES_MAX) return flush();
-    return !connection.writableNeedsDrain;
-  };
-  connection.close = (options) => {
-    flush();
-    return close(options);
-  };
+  connection.send = (data) => send(data.subarray());
   return connection;
 }
 
@@ -140,7 +111,7 @@ function batched<C extends MessageStream>(connection: C): C {
  * Yamux writes window updates and farewells from microtasks and event listeners, where an exception
  * because the connection just closed would end the process. A closed connection takes nothing more.
  */
-function unthrowing(muxer: StreamMuxerFactory): StreamMuxerFactory {
+function adaptMuxer(muxer: StreamMuxerFactory): StreamMuxerFactory {
   const createStreamMuxer = muxer.createStreamMuxer.bind(muxer);
   muxer.createStreamMuxer = (connection) => {
     const send = connection.send.bind(connection);
@@ -151,6 +122,7 @@ function unthrowing(muxer: StreamMuxerFactory): StreamMuxerFactory {
         return false;
       }
     };
+    mergeFrames(connection);
     return createStreamMuxer(connection);
   };
   return muxer;

@@ -18,7 +18,7 @@ import type { Clock, Timer } from '../lib/clock.ts';
 import { SkeinError } from '../lib/errors.ts';
 import { decode, encode } from './codec.ts';
 import { FramedStream } from './framed-stream.ts';
-import { parseRefusal, type Refusal } from './introduction.ts';
+import { parseRefusal, type Refusal, refusalFrame } from './introduction.ts';
 import type { MeshLimits } from './limits.ts';
 import { RpcClient } from './rpc-client.ts';
 import type { PeerId, RequestOptions } from './types.ts';
@@ -260,8 +260,8 @@ export class Link {
     const refusal = await this.#options.judge(this, remote);
     if (this.#state !== 'greeting') return;
     if (refusal !== undefined) {
-      const { kind: refused, detail } = refusal;
-      await control.send(encode({ refused, detail })).catch(() => {});
+      const { detail } = refusal;
+      await control.send(refusalFrame(refusal)).catch(() => {});
       // Frames reach the other side only while the connection stands.
       await control.closeWrite().catch(() => {});
       this.#down(`refused: ${detail}`);

@@ -10,12 +10,13 @@ import { SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Registry } from '../lib/metrics.ts';
 import type { Random } from '../lib/random.ts';
+import { ADDRESSES_METHOD } from './address-exchange.ts';
 import { Admission } from './admission.ts';
 import { decode, encode } from './codec.ts';
 import { FramedStream } from './framed-stream.ts';
 import { Gossip } from './gossip.ts';
 import { type Identity, loadIdentity, parseIdentity } from './identity.ts';
-import { type Introduction, UNINTRODUCED } from './introduction.ts';
+import { type Introduction, refusalFrame, UNINTRODUCED } from './introduction.ts';
 import { createHost } from './libp2p-host.ts';
 import { MESH_LIMITS, type MeshLimits } from './limits.ts';
 import { CONTROL_PROTOCOL, type Link, RPC_PROTOCOL } from './link.ts';
@@ -34,6 +35,7 @@ import type {
   StreamHandler,
   StreamOptions,
 } from './types.ts';
+import { Whereabouts, type WhereaboutsOptions } from './whereabouts.ts';
 
 export type MeshComponents = {
   readonly logger: Logger;
@@ -43,7 +45,7 @@ export type MeshComponents = {
   readonly metrics?: Registry;
 };
 
-export type MeshOptions = {
+export type MeshOptions = WhereaboutsOptions & {
   /** A key file (made when missing) or the key's bytes (`Identity.bytes`). */
   readonly identity: string | Uint8Array;
   /** Multiaddrs to listen on. Default: none, the node only dials. */
@@ -80,8 +82,8 @@ export async function createMesh(
     typeof options.identity === 'string'
       ? await loadIdentity(options.identity)
       : parseIdentity(options.identity);
-  const mesh = new Libp2pMesh(components, identity, { ...MESH_LIMITS, ...options.limits });
-  await mesh.start(options.listen ?? [], options.announce ?? []);
+  const mesh = new Libp2pMesh(components, identity, options);
+  await mesh.start(options);
   return mesh;
 }
 
@@ -95,11 +97,13 @@ class Libp2pMesh implements JoinableMesh {
   readonly #log: Logger;
   readonly #admission: Admission;
   readonly #gossip: Gossip;
+  readonly #whereabouts: Whereabouts;
   readonly #requestHandlers = new Map<string, RequestHandler>();
   readonly #protocols = new Set<string>();
   #started: { readonly host: Libp2p; readonly table: PeerTable } | undefined;
 
-  constructor(components: MeshComponents, identity: Identity, limits: MeshLimits) {
+  constructor(components: MeshComponents, identity: Identity, options: MeshOptions) {
+    const limits = { ...MESH_LIMITS, ...options.limits };
     this.self = identity.id;
     this.#components = components;
     this.#identity = identity;
@@ -108,9 +112,23 @@ class Libp2pMesh implements JoinableMesh {
     this.#admission = new Admission(identity.id, limits, components.clock);
     const isMember = (peer: PeerId) => this.#admission.isMember(peer);
     this.#gossip = new Gossip({ log: this.#log, limits, isMember });
+    this.#whereabouts = new Whereabouts(
+      {
+        identity,
+        clock: components.clock,
+        log: this.#log,
+        isMember,
+        peers: () => this.#started?.table.peers() ?? [],
+        request: (peer, body, deadlineMs) =>
+          this.request(peer, ADDRESSES_METHOD, body, { deadlineMs }),
+        locate: (peer, addresses) => this.#started?.table.locate(peer, addresses),
+      },
+      options,
+    );
+    this.serve(ADDRESSES_METHOD, (body, from) => this.#whereabouts.serve(body, from));
   }
 
-  async start(listen: readonly string[], announce: readonly string[]): Promise<void> {
+  async start({ listen = [], announce = [] }: MeshOptions): Promise<void> {
     const { clock, random } = this.#components;
     const host = await createHost({
       identity: this.#identity,
@@ -149,6 +167,10 @@ class Libp2pMesh implements JoinableMesh {
         servedMax: this.#limits.requestsServedMax,
       });
     });
+    table.onPeer(({ kind, peer }) => {
+      if (kind === 'connected') this.#whereabouts.greet(peer);
+    });
+    await this.#whereabouts.start(this.addresses());
   }
 
   addresses(): readonly string[] {
@@ -215,6 +237,7 @@ class Libp2pMesh implements JoinableMesh {
     const { host, table } = this.#running();
     this.#admission.members = members;
     table.update(members);
+    void this.#whereabouts.follow(new Set(members.keys()));
     for (const connection of host.getConnections()) {
       // A join under way outlives the moment its peer becomes a member: the grant is still to be sent.
       if (table.linkOf(connection) !== undefined || this.#isForJoining(connection)) continue;
@@ -239,6 +262,7 @@ class Libp2pMesh implements JoinableMesh {
     this.#admission.members = new Map();
     for (const connection of started.host.getConnections()) connection.abort(stopped());
     await started.host.stop();
+    await this.#whereabouts.stop();
   }
 
   welcomeStrangers(protocol: string, handler: StreamHandler): () => Promise<void> {
@@ -326,6 +350,7 @@ class Libp2pMesh implements JoinableMesh {
       const link = table.linkOf(connection);
       // Nothing but the greeting passes before it is judged.
       const early = link?.up === false && protocol !== CONTROL_PROTOCOL;
+      if (!link && protocol === CONTROL_PROTOCOL && this.#explain(stream, connection)) return;
       if (link === undefined || early) stream.abort(new SkeinError('not-admitted', 'members only'));
       else take(stream, link);
     };
@@ -333,6 +358,24 @@ class Libp2pMesh implements JoinableMesh {
       maxInboundStreams: this.#limits.streamsPerProtocolMax,
       maxOutboundStreams: this.#limits.streamsPerProtocolMax,
     });
+  }
+
+  /** Tells a peer that greets us and is no member why it is none, if we know. The connection is cut soon anyway. */
+  #explain(stream: Stream, connection: Connection): boolean {
+    const peer = connection.remotePeer.toString();
+    const refusal = this.#introduction.stranger?.(peer);
+    if (refusal === undefined) return false;
+    const { strangerFrameBytesMax: frameBytesMax } = this.#limits;
+    const limits = this.#limits;
+    const control = new FramedStream(stream, {
+      peer,
+      protocol: CONTROL_PROTOCOL,
+      frameBytesMax,
+      limits,
+    });
+    const said = control.send(refusalFrame(refusal)).then(() => control.closeWrite());
+    void said.catch(() => {}); // It is gone already, and will ask again.
+    return true;
   }
 
   async #hand(stream: MeshStream, handler: StreamHandler): Promise<void> {

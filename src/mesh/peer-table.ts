@@ -40,6 +40,8 @@ type Entry = {
   hints: readonly string[];
   /** Addresses the peer itself named when it last greeted us. */
   learned: readonly string[];
+  /** Addresses of the newest record that the peer has signed. */
+  signed: readonly string[];
   readonly links: Set<Link>;
   active: Link | undefined;
   dialling: Promise<void> | undefined;
@@ -78,6 +80,15 @@ export class PeerTable {
         if (entry.active === undefined) this.#scheduleDial(entry, 0);
       }
     }
+  }
+
+  /** Takes what a member says of where it is; dials it there at once if it is not connected. */
+  locate(peer: PeerId, addresses: readonly string[]): void {
+    const entry = this.#entries.get(peer);
+    if (entry === undefined) return;
+    entry.signed = addresses;
+    entry.attempt = 0;
+    if (entry.active === undefined) this.#scheduleDial(entry, 0);
   }
 
   /** Takes a new connection of a member. */
@@ -141,7 +152,7 @@ export class PeerTable {
     return [...this.#entries.values()].map((entry) => ({
       peer: entry.peer,
       connected: entry.active !== undefined,
-      addresses: [...new Set([...entry.hints, ...entry.learned])],
+      addresses: [...new Set([...entry.signed, ...entry.hints, ...entry.learned])],
     }));
   }
 
@@ -170,6 +181,7 @@ export class PeerTable {
       peer,
       hints,
       learned: [],
+      signed: [],
       links: new Set(),
       active: undefined,
       dialling: undefined,
@@ -245,8 +257,9 @@ export class PeerTable {
         await waiting.ready.catch(() => {});
         if (entry.active !== undefined) return;
       }
-      const addresses = dialable(entry.peer, [...entry.hints, ...entry.learned]);
-      if (addresses.length === 0) throw new Error('no address is known');
+      const known = dialable(entry.peer, [...entry.signed, ...entry.hints, ...entry.learned]);
+      if (known.length === 0) throw new Error('no address is known');
+      const addresses = turned(known, entry.attempt);
       const connection = await host.dial(addresses, { signal: AbortSignal.timeout(limits.dialMs) });
       const link = this.linkOf(connection);
       if (link === undefined) throw new Error('the connection closed at once');
@@ -371,6 +384,15 @@ function dialable(peer: PeerId, addresses: readonly string[]): Multiaddr[] {
     }
   }
   return [...unique.values()];
+}
+
+/**
+ * One dial tries addresses one after the other and has no time for many that are dead: each attempt begins with
+ * another one, the first with the best.
+ */
+function turned<T>(items: readonly T[], attempt: number): T[] {
+  const start = attempt % items.length;
+  return [...items.slice(start), ...items.slice(0, start)];
 }
 
 /** Waits for `work` no longer than the caller wants; the work itself goes on for others. */

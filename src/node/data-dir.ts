@@ -64,6 +64,8 @@ export type DataPaths = {
   readonly root: string;
   readonly identity: string;
   readonly cluster: string;
+  /** Where the members were last, as they signed it. */
+  readonly addresses: string;
   readonly pods: string;
   readonly network: string;
   readonly socket: string;
@@ -78,6 +80,7 @@ export function dataPaths(root: string): DataPaths {
     root,
     identity: `${root}/identity.key`,
     cluster: `${root}/cluster.json`,
+    addresses: `${root}/addresses`,
     pods: `${root}/pods`,
     network: `${root}/network`,
     socket: `${root}/skein.sock`,

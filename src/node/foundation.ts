@@ -15,6 +15,7 @@ import { messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Registry } from '../lib/metrics.ts';
 import type { Random } from '../lib/random.ts';
+import { multicastBeacon } from '../mesh/beacon-socket.ts';
 import { judgeClaim } from '../mesh/introduction.ts';
 import { requestJoin } from '../mesh/join.ts';
 import { parseToken } from '../mesh/join-token.ts';
@@ -43,6 +44,7 @@ import { admissionOf, memberOfPeer } from './members.ts';
 import { identityFault, refusedError, wayBack } from './own-identity.ts';
 import { clusterKeyOf } from './secrets/cluster-key.ts';
 import type { NodeConfig, SettingKey } from './settings.ts';
+import { readSuperseded, Supersession } from './superseded.ts';
 
 export type FoundationComponents = {
   readonly clock: Clock;
@@ -71,6 +73,7 @@ export type Foundation = {
   readonly clusterKey: ClusterKey;
   /** What `store` is a view of; for backups, and to see what of it is sealed on disk. */
   readonly state: StoreState;
+  readonly supersession: Supersession;
 };
 
 const JOIN_DEADLINE_MS = 30_000;
@@ -88,6 +91,11 @@ export async function layFoundation(
       identity: paths.identity,
       listen: [`/ip4/${config.bindAddress}/tcp/${config.meshPort}`],
       announce: [`/ip4/${config.advertiseAddress}/tcp/${config.meshPort}`],
+      addressBook: paths.addresses,
+      discovery:
+        config.localDiscovery === 'off'
+          ? undefined
+          : { open: multicastBeacon({ interfaceAddress: config.advertiseAddress }) },
     },
   );
   try {
@@ -99,7 +107,8 @@ export async function layFoundation(
     if (founding && config.secretsEncryption) {
       state.found(encodeRecord(newRecord(clusterKey, DEFAULT_KINDS, clock.nowMs())));
     }
-    introduce(mesh, cluster, state, components, paths);
+    const supersession = new Supersession();
+    introduce(mesh, { cluster, state, supersession }, components, paths);
     mesh.admit(admissionOf(cluster.members, mesh.self, config.peers));
     const consensus = await createConsensus(
       {
@@ -122,7 +131,7 @@ export async function layFoundation(
       },
     );
     const store = createReplicatedStore({ state, consensus, clock, random });
-    return { cluster, clusterKey, mesh, consensus, store, state };
+    return { cluster, clusterKey, mesh, consensus, store, state, supersession };
   } catch (error) {
     await mesh.stop();
     throw error;
@@ -218,17 +227,24 @@ async function settle(
 /** Tells the mesh which start this is, and how to judge the starts of others: by the newest each has announced. */
 function introduce(
   mesh: JoinableMesh,
-  cluster: ClusterFile,
-  state: StoreReader,
+  known: {
+    readonly cluster: ClusterFile;
+    readonly state: StoreReader;
+    readonly supersession: Supersession;
+  },
   { onFatal }: FoundationComponents,
   { root, machine }: DataPaths,
 ): void {
+  const { cluster, state, supersession } = known;
   const announced = (peer: string) =>
     memberOfPeer(state, peer) ?? cluster.members.find((member) => member.peer === peer);
   mesh.introduce({
     start: cluster.starts ?? 0,
     judge: (peer, claim) => judgeClaim(claim, announced(peer)),
+    stranger: (peer) =>
+      readSuperseded(state, peer) && { kind: 'superseded', detail: cluster.clusterId },
     onRefused: (by, refusal) => {
+      if (refusal.kind === 'superseded') return supersession.hear(refusal.detail);
       // Whoever we are, we are not that: the machine's own directory must not be taken for foreign next time.
       const forgotten = clearMachineRecord(machine).catch(() => {});
       void forgotten.then(() => onFatal(refusedError(root, by, refusal)));

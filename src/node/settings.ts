@@ -20,6 +20,8 @@ export type NodeConfig = {
   readonly meshPort: number;
   /** Multiaddrs at which members may be found, besides those that are known. */
   readonly peers: readonly string[];
+  /** Whether to look for members on the local network when too few can be reached. */
+  readonly localDiscovery: 'fallback' | 'off';
   readonly dockerSocket: string;
   readonly cniBinDirs: readonly string[];
   readonly cniConfDir: string;
@@ -147,10 +149,17 @@ export const SETTINGS = {
   },
   peers: {
     describe:
-      'where members may be found besides their last known addresses, separated by commas: host, host:port or a multiaddr; needed when all nodes changed their addresses at once',
+      'where members may be found besides their last known addresses, separated by commas: host, host:port or a multiaddr; one of them is enough. Needed when all nodes changed their addresses at once and share no local network',
     shownDefault: 'none',
     fallback: () => [],
     read: list(PEERS_MAX, readPeerAddress),
+  },
+  localDiscovery: {
+    describe:
+      'fallback: when a majority of the members cannot be reached for some seconds, call the others by multicast (UDP port 7946); off',
+    shownDefault: 'fallback',
+    fallback: () => 'fallback',
+    read: oneOf('fallback', 'off'),
   },
   dockerSocket: {
     describe: "the Docker daemon's socket",

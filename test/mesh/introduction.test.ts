@@ -99,3 +99,27 @@ t.test('introduction: of two processes with one key, the one that was there stay
   t.strictSame(member.events.slice(1), ['disconnected', 'connected'], 'an ordinary restart');
   t.strictSame(next.refusals, []);
 });
+
+t.test(
+  'introduction: a peer that was left behind hears why, and never counts as connected',
+  async (t) => {
+    const survivor = await live(t, 1);
+    const left = await live(t, 1);
+    const unknown = await live(t, 1);
+    survivor.mesh.introduce({
+      start: 1,
+      judge: () => undefined,
+      stranger: (peer) =>
+        peer === left.mesh.self ? { kind: 'superseded', detail: 'new-cluster' } : undefined,
+      onRefused: () => {},
+    });
+    t.teardown(survivor.mesh.welcomeStrangers('/skein/join/1', () => {}));
+    for (const life of [left, unknown]) knows(life, survivor);
+    await until(() => left.refusals.length > 0);
+    t.strictSame(left.refusals[0], { kind: 'superseded', detail: 'new-cluster' });
+    await t.rejects(left.mesh.request(survivor.mesh.self, 'echo', 1, { deadlineMs: 300 }));
+    await t.rejects(unknown.mesh.request(survivor.mesh.self, 'echo', 1, { deadlineMs: 300 }));
+    t.strictSame([survivor.events, left.events, unknown.events], [[], [], []]);
+    t.strictSame(unknown.refusals, [], 'a stranger learns nothing');
+  },
+);

@@ -7,10 +7,11 @@ import { seededRandom } from '../../src/lib/random.ts';
 import { createIdentity } from '../../src/mesh/identity.ts';
 import type { MeshLimits } from '../../src/mesh/limits.ts';
 import { createMesh, type JoinableMesh } from '../../src/mesh/mesh.ts';
+import type { WhereaboutsOptions } from '../../src/mesh/whereabouts.ts';
 
 type Teardown = { teardown(action: () => Promise<void> | void): void };
 
-export type NodeOptions = {
+export type NodeOptions = WhereaboutsOptions & {
   readonly identity?: Uint8Array;
   readonly listen?: readonly string[];
   readonly limits?: Partial<MeshLimits>;
@@ -23,6 +24,7 @@ export async function startNode(t: Teardown, options: NodeOptions = {}): Promise
   const mesh = await createMesh(
     { logger: silentLogger, clock: systemClock, random: seededRandom(seed++) },
     {
+      ...options,
       identity: options.identity ?? (await createIdentity()).bytes,
       listen: options.listen ?? ['/ip4/127.0.0.1/tcp/0'],
       limits: options.limits ?? {},

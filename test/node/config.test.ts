@@ -72,6 +72,7 @@ const BAD: Readonly<Record<string, readonly [readonly unknown[], RegExp]>> = {
   defaultTolerationSeconds: [['-1', '86401', 'soon'], /0 to 86400/],
   votersMax: [['0', '2', '4', '7', 'all'], /1 to 5|1, 3 or 5/],
   imagePullFallback: [['always'], /local, never/],
+  localDiscovery: [['always', 'on'], /fallback, off/],
   logLevel: [['trace', 'INFO', 'silent'], /debug, info, warn, error/],
 };
 
