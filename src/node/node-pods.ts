@@ -11,6 +11,7 @@ import type { Client } from '../client/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
+import type { ClusterKey } from '../sealing/cluster-key.ts';
 import type { DataPaths } from './data-dir.ts';
 import { podTokens } from './pod-tokens.ts';
 import type { NodeConfig } from './settings.ts';
@@ -25,6 +26,7 @@ export type NodePodsComponents = {
   readonly log: Logger;
   readonly paths: DataPaths;
   readonly tokens: TokenIssuer;
+  readonly clusterKey: ClusterKey;
   readonly stops: StopList;
 };
 
@@ -33,7 +35,7 @@ export async function startNodePods(
   components: NodePodsComponents,
   config: NodeConfig,
 ): Promise<PodsAgent> {
-  const { actors, network, clock, random, paths, stops, tokens } = components;
+  const { actors, network, clock, random, paths, stops, tokens, clusterKey } = components;
   const podsLog = components.log.child({ agent: 'pods' });
   const client = components.client.as(`system:node:${config.nodeName}`, [
     'system:nodes',
@@ -45,6 +47,7 @@ export async function startNodePods(
       actors,
       runtime: createDockerRuntime({ socketPath: config.dockerSocket, clock, random }),
       network,
+      vault: clusterKey.localSealer('pods on disk'),
       tokens: podTokens({ client, issuer: tokens, log: podsLog }),
       clock,
       log: podsLog,

@@ -6,6 +6,7 @@
 
 import { VERSION } from '../cli/version.ts';
 import { systemClock } from '../lib/clock.ts';
+import { forbidCoreDumps } from '../lib/core-dumps.ts';
 import { messageOf, type SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { createMetrics } from '../lib/metrics.ts';
@@ -49,6 +50,7 @@ const SETTLED_MS = 5000;
  */
 export async function startNode(config: NodeConfig, options: StartOptions): Promise<RunningNode> {
   const { log, signal } = options;
+  if (!forbidCoreDumps()) log.warn({}, 'a crash may leave a core file, with secrets in it');
   await checkPrerequisites(config);
   const shared: Shared = {
     clock: systemClock,
@@ -108,7 +110,14 @@ async function start(config: NodeConfig, starting: Starting): Promise<void> {
   );
   stops.add('mesh', () => foundation.mesh.stop());
   stops.add('consensus', () => foundation.consensus.stop());
-  const membership = startMembership({ ...shared, foundation, config, paths, onRemoved });
+  const membership = startMembership({
+    ...shared,
+    foundation,
+    config,
+    paths,
+    onRemoved,
+    onFatal,
+  });
   stops.add('membership', () => membership.stop());
   await startServices({ foundation, config, paths, shared, stops, signal });
   // First of all when the node stops: while it still serves, nobody has to wait for an election.

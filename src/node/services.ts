@@ -92,7 +92,7 @@ export async function startServices(context: ServiceContext): Promise<void> {
   await network.start();
   signal.throwIfAborted();
   const podsAgent = await startNodePods(
-    { ...shared, ...api, actors, network: network.pods, paths, stops },
+    { ...shared, ...api, ...foundation, actors, network: network.pods, paths, stops },
     config,
   );
   pods = podsAgent;

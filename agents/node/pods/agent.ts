@@ -24,6 +24,7 @@ import type {
   Mounter,
   PodNetwork,
   ServiceAccountTokens,
+  Vault,
 } from './ports.ts';
 import { RESTART_BACKOFF_DEFAULTS, type RestartBackoffOptions } from './restart-backoff.ts';
 import { Slots } from './slots.ts';
@@ -39,6 +40,7 @@ export type PodsAgentDeps = {
   readonly runtime: ContainerRuntime;
   readonly network: PodNetwork;
   readonly tokens: ServiceAccountTokens;
+  readonly vault: Vault;
   readonly clock: Clock;
   readonly log: Logger;
   /** Default: TCP from this process's network namespace. */
@@ -233,7 +235,7 @@ class Agent implements PodsAgent {
   }
 
   #services(objects: Objects, events: EventRecorder, settings: PodSettings): PodServices {
-    const { client, runtime, network, tokens, clock, log } = this.#deps;
+    const { client, runtime, network, tokens, vault, clock, log } = this.#deps;
     const { dialer = tcpDialer, mounter = systemMounter } = this.#deps;
     const { root, startsMax, imagePullFallback } = this.#options;
     const keeper = new TokenKeeper(tokens, clock);
@@ -252,7 +254,7 @@ class Agent implements PodsAgent {
         { runtime, objects, clock },
         imagePullFallback ? { imagePullFallback } : {},
       ),
-      checkpoints: new Checkpoints(root, log),
+      checkpoints: new Checkpoints({ root, vault, log }),
       slots: new Slots(clock, startsMax ? { slotsMax: startsMax } : {}),
     };
   }

@@ -1,6 +1,6 @@
 /**
  * The node's desired pods on its own disk, readable by root alone: each pod, the ConfigMaps and Secrets
- * it needs, and where its sandbox is. With them a node that is cut off from the cluster, or that
+ * it needs (sealed), and where its sandbox is. With them a node that is cut off from the cluster, or that
  * reboots while cut off, goes on running what it should.
  */
 
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { messageOf } from '../../../src/lib/errors.ts';
 import type { Logger } from '../../../src/lib/logger.ts';
 import type { ConfigMap, Pod, Secret } from './kinds.ts';
-import type { ObjectSource } from './ports.ts';
+import type { ObjectSource, Vault } from './ports.ts';
 import { containersOf } from './record.ts';
 
 export type SavedSandbox = { readonly id: string; readonly ips: readonly string[] };
@@ -21,19 +21,29 @@ export type SavedPod = {
 };
 
 const MODE = 0o600;
-const POD_FILE = 'pod.json';
+const POD_FILE = 'pod.sealed';
+/** Where the pod was before pods were sealed. */
+const PLAIN_POD_FILE = 'pod.json';
 const SANDBOX_FILE = 'sandbox.json';
+
+export type CheckpointComponents = {
+  readonly root: string;
+  readonly vault: Vault;
+  readonly log: Logger;
+};
 
 export class Checkpoints {
   readonly #root: string;
+  readonly #vault: Vault;
   readonly #log: Logger;
   readonly #written = new Map<string, string>();
   /** Work per pod, in order: a save must not overtake a removal, nor another save. */
   readonly #turns = new Map<string, Promise<void>>();
 
-  /** @param root the agent's directory; pods are saved below pods/<uid>. */
-  constructor(root: string, log: Logger) {
+  /** Pods are saved below pods/<uid> in `root`, the agent's directory. */
+  constructor({ root, vault, log }: CheckpointComponents) {
     this.#root = root;
+    this.#vault = vault;
     this.#log = log;
   }
 
@@ -43,7 +53,10 @@ export class Checkpoints {
     const text = JSON.stringify(savedPod(pod, objects));
     if (this.#written.get(uid) === text) return;
     this.#written.set(uid, text);
-    await this.#inTurn(uid, () => this.#write(uid, POD_FILE, text));
+    await this.#inTurn(uid, async () => {
+      const written = await this.#write(uid, POD_FILE, this.#vault.seal(uid, Buffer.from(text)));
+      if (written) await rm(join(this.#directory(uid), PLAIN_POD_FILE), { force: true });
+    });
   }
 
   async saveSandbox(uid: string, sandbox: SavedSandbox): Promise<void> {
@@ -52,13 +65,13 @@ export class Checkpoints {
 
   /** The sandbox saved last; undefined if none was, or it cannot be read. */
   async sandbox(uid: string): Promise<SavedSandbox | undefined> {
-    return this.#read<SavedSandbox>(uid, SANDBOX_FILE);
+    return this.#parse<SavedSandbox>(uid, await this.#bytes(uid, SANDBOX_FILE));
   }
 
   /** Every saved pod. Unreadable ones are reported and left out. */
   async load(): Promise<SavedPod[]> {
     const uids = await readdir(join(this.#root, 'pods')).catch((): string[] => []);
-    const found = await Promise.all(uids.map((uid) => this.#read<SavedPod>(uid, POD_FILE)));
+    const found = await Promise.all(uids.map((uid) => this.#readPod(uid)));
     return found.filter((saved) => saved !== undefined);
   }
 
@@ -73,9 +86,12 @@ export class Checkpoints {
     await this.#inTurn(uid, () => rm(this.#directory(uid), { recursive: true, force: true }));
   }
 
-  async #inTurn(uid: string, work: () => Promise<void>): Promise<void> {
+  async #inTurn(uid: string, work: () => Promise<unknown>): Promise<void> {
     const before = this.#turns.get(uid) ?? Promise.resolve();
-    const turn = before.catch(() => {}).then(work);
+    const turn = before
+      .catch(() => {})
+      .then(work)
+      .then(() => {});
     this.#turns.set(uid, turn);
     try {
       await turn;
@@ -84,27 +100,43 @@ export class Checkpoints {
     }
   }
 
-  async #write(uid: string, file: string, text: string): Promise<void> {
+  /** Resolves with false when it cannot. */
+  async #write(uid: string, file: string, content: string | Uint8Array): Promise<boolean> {
     const path = join(this.#directory(uid), file);
     try {
       await mkdir(this.#directory(uid), { recursive: true, mode: 0o755 });
-      await writeFile(`${path}.next`, text, { mode: MODE });
+      await writeFile(`${path}.next`, content, { mode: MODE });
       await rename(`${path}.next`, path);
+      return true;
     } catch (error) {
       this.#log.warn({ uid, error: messageOf(error) }, 'pod not saved on disk');
+      return false;
     }
   }
 
-  async #read<T>(uid: string, file: string): Promise<T | undefined> {
-    const path = join(this.#directory(uid), file);
-    const text = await readFile(path, 'utf8').catch(() => undefined);
+  async #readPod(uid: string): Promise<SavedPod | undefined> {
+    const sealed = await this.#bytes(uid, POD_FILE);
+    if (sealed === undefined) return this.#parse(uid, await this.#bytes(uid, PLAIN_POD_FILE));
+    const text = this.#vault.open(uid, sealed);
+    if (text === undefined) {
+      const error = 'it was changed, or sealed under the key of another cluster';
+      this.#log.warn({ uid, error }, 'saved pod is unreadable');
+    }
+    return this.#parse(uid, text);
+  }
+
+  #parse<T>(uid: string, text: Uint8Array | undefined): T | undefined {
     if (text === undefined) return undefined;
     try {
-      return JSON.parse(text) as T;
+      return JSON.parse(Buffer.from(text).toString('utf8')) as T;
     } catch (error) {
-      this.#log.warn({ path, error: messageOf(error) }, 'saved pod is unreadable');
+      this.#log.warn({ uid, error: messageOf(error) }, 'saved pod is unreadable');
       return undefined;
     }
+  }
+
+  #bytes(uid: string, file: string): Promise<Buffer | undefined> {
+    return readFile(join(this.#directory(uid), file)).catch(() => undefined);
   }
 
   #directory(uid: string): string {

@@ -260,6 +260,13 @@ export interface ServiceAccountTokens {
   ): Promise<{ readonly token: string; readonly expiresAtMs: number }>;
 }
 
+/** Seals what the agent keeps on disk: Secrets are in it. What was sealed for one place opens at no other. */
+export interface Vault {
+  seal(place: string, value: Uint8Array): Uint8Array;
+  /** Undefined when it was changed, or sealed elsewhere. */
+  open(place: string, sealed: Uint8Array): Uint8Array | undefined;
+}
+
 /** ConfigMaps, Secrets and Services as this node knows them: the informers, or what was saved while cut off. */
 export interface ObjectSource {
   configMap(namespace: string, name: string): ConfigMap | undefined;

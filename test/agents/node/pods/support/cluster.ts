@@ -26,6 +26,7 @@ import { type Clock, systemClock } from '../../../../../src/lib/clock.ts';
 import { type Logger, silentLogger } from '../../../../../src/lib/logger.ts';
 import { seededRandom } from '../../../../../src/lib/random.ts';
 import { allKinds } from '../../../../../src/resources/registry.ts';
+import { Sealer } from '../../../../../src/sealing/sealer.ts';
 import { createLocalStore } from '../../../../../src/store/local-store.ts';
 import { until } from '../../../../support/dockerd.ts';
 
@@ -204,6 +205,7 @@ export class TestNode {
             return { token: `token-${this.tokensIssued}`, expiresAtMs };
           },
         },
+        vault: new Sealer(Buffer.alloc(32, 1), 'test'),
         clock: this.clock,
         log: logger,
         mounter,
