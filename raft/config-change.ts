@@ -4,7 +4,7 @@
  *
  * Laws of a configuration: voters and learners are disjoint; `learnersNext` are voters that are on
  * their way out of the outgoing half; outside a joint state `votersOutgoing`, `learnersNext` and
- * `autoLeave` are empty or false; there is at least one voter.
+ * `autoLeave` are empty or false; there is at least one voter; who was removed is no member ever again.
  */
 
 import type { ConfChange, ConfChangeStep, ConfState, NodeId } from './types.ts';
@@ -28,8 +28,41 @@ export function foundingConfState(voters: readonly NodeId[]): ConfState {
   return { ...emptyConfState, voters: [...voters].sort() };
 }
 
+/**
+ * Most members that may be removed in the life of a group. All of them are remembered, by every snapshot: an id that was
+ * forgotten could come back with a disk that knows nothing of its promises.
+ */
+export const removedMax = 10_000;
+
 /** The configuration after `change`, or why it cannot be made from `current`. */
 export function changeConfig(current: ConfState, change: ConfChange): ConfigOutcome {
+  const refusal = whyNever(current, change.steps);
+  if (refusal !== undefined) return refused(refusal);
+  const outcome = makeChange(current, change);
+  if (outcome.kind === 'refused') return outcome;
+  const members = membersOf(outcome.confState);
+  const gone = [...membersOf(current)].filter((node) => !members.has(node)).sort();
+  const removed = [...(current.removed ?? []), ...gone];
+  return removed.length === 0 ? outcome : changed({ ...outcome.confState, removed });
+}
+
+/** True if `node` was a member once and never may be again. */
+export function isRemoved({ removed }: ConfState, node: NodeId): boolean {
+  return removed?.includes(node) === true;
+}
+
+function whyNever(current: ConfState, steps: readonly ConfChangeStep[]): string | undefined {
+  const returning = steps.find(({ kind, node }) => kind !== 'remove' && isRemoved(current, node));
+  if (returning !== undefined) return `${returning.node} was removed, and ids are never reused`;
+  const removals = steps.filter(({ kind }) => kind === 'remove').length;
+  // Asked when a joint configuration is entered, as it has to be left whatever it removes.
+  if (removals > 0 && (current.removed?.length ?? 0) + removals > removedMax) {
+    return `${removedMax} members were removed from this group, and it cannot remember more`;
+  }
+  return undefined;
+}
+
+function makeChange(current: ConfState, change: ConfChange): ConfigOutcome {
   const joint = current.votersOutgoing.length > 0;
   const [first, second] = change.steps;
   if (first === undefined) {
@@ -56,6 +89,8 @@ export function brokenConfigLaw(confState: ConfState): string | undefined {
     return 'a learner to be is no voter of the incoming half';
   if (votersOutgoing.length === 0 && (learnersNext.length > 0 || autoLeave))
     return 'only a joint configuration has learners to be or leaves by itself';
+  const members = membersOf(confState);
+  if (confState.removed?.some((node) => members.has(node))) return 'who was removed is no member';
   return undefined;
 }
 

@@ -76,8 +76,6 @@ export type Core = {
   /** Configurations by the index they came into force, the oldest first: snapshots carry them. */
   readonly confHistory: { readonly index: LogIndex; readonly confState: ConfState }[];
   readonly pendingConfigs: PendingConfig[];
-  /** Members whose removal was applied here: their ids are never reused. Oldest first. */
-  readonly removed: Set<NodeId>;
 
   electionElapsed: number;
   heartbeatElapsed: number;
@@ -117,9 +115,6 @@ export type Core = {
   readonly batches: Batch[];
 };
 
-/** How many removed ids are remembered. */
-export const removedNodesMax = 1024;
-
 /** A member as it restarts: a follower of the term it was in, knowing no leader. */
 export function createCore(options: RaftOptions, initial: InitialState): Core {
   const settings = resolveOptions(options);
@@ -138,7 +133,6 @@ export function createCore(options: RaftOptions, initial: InitialState): Core {
     confState,
     confHistory: [{ index, confState }],
     pendingConfigs: [],
-    removed: new Set(),
     electionElapsed: 0,
     heartbeatElapsed: 0,
     electionTicks: settings.electionTicks,

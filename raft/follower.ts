@@ -3,9 +3,8 @@
  * one of them is a sign of life.
  */
 
-import { emptyConfState, membersOf } from './config-change.ts';
 import type { Core } from './core.ts';
-import { removedNodesMax, sendAfterPersist } from './core.ts';
+import { sendAfterPersist } from './core.ts';
 import { promise } from './lease.ts';
 import type { ConfState, LogIndex, Message, NodeId, Term } from './types.ts';
 
@@ -86,15 +85,6 @@ export function correctOldLeader(core: Core, to: NodeId): void {
 
 /** Makes `confState` the configuration in force from `index` on. */
 export function adoptConfig(core: Core, confState: ConfState, index: LogIndex): void {
-  const members = membersOf(confState);
-  for (const node of membersOf(core.confState ?? emptyConfState)) {
-    if (!members.has(node)) core.removed.add(node);
-  }
-  for (const node of members) core.removed.delete(node);
-  for (const oldest of core.removed) {
-    if (core.removed.size <= removedNodesMax) break;
-    core.removed.delete(oldest);
-  }
   core.confState = confState;
   core.confHistory.push({ index, confState });
   core.settings.trace?.('config', { index, ...confState });

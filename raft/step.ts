@@ -3,6 +3,7 @@
  * the role's own.
  */
 
+import { isRemoved } from './config-change.ts';
 import type { Core } from './core.ts';
 import type { VoteRequest, VoteResponse } from './election.ts';
 import {
@@ -64,7 +65,7 @@ export function step(core: Core, message: Message): void {
 /** Compares terms (5.1): a newer one is entered, an older message ends here. False if it ended. */
 function adaptTerm(core: Core, message: Message): boolean {
   const { type, term, from } = message;
-  if ((type === 'vote' || type === 'pre-vote') && core.removed.has(from)) {
+  if ((type === 'vote' || type === 'pre-vote') && isRemoved(core.confState, from)) {
     // Ids are never reused, so nothing that is missing here could make it a member again; those who
     // could win in its place are known to the others (4.2.3).
     core.settings.trace?.('removed-candidate', { type, candidate: from, term });

@@ -40,6 +40,8 @@ export type ConfState = {
   readonly learners: readonly NodeId[];
   readonly learnersNext: readonly NodeId[];
   readonly autoLeave: boolean;
+  /** Everybody who ever was a member and is none any more: ids are never reused. Absent: nobody. */
+  readonly removed?: readonly NodeId[];
 };
 
 export type ConfChangeKind = 'add-voter' | 'add-learner' | 'remove';

@@ -220,6 +220,7 @@ function snapshotMeta(raw: unknown): SnapshotMeta {
       learners: members('learners'),
       learnersNext: members('learnersNext'),
       autoLeave: flag(confState['autoLeave']),
+      ...(confState['removed'] === undefined ? {} : { removed: members('removed') }),
     },
   };
 }

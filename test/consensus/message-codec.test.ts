@@ -42,6 +42,10 @@ const messages: readonly Message[] = [
   { type: 'heartbeat-response', ...envelope, readContext: 9 },
   { type: 'heartbeat-response', ...envelope, readContext: 9, promiseMs: 200 },
   { type: 'snapshot', ...envelope, snapshot: { index, term, confState } },
+  {
+    ...{ type: 'snapshot', ...envelope },
+    snapshot: { index, term, confState: { ...confState, removed: ['x'] } },
+  },
   { type: 'timeout-now', ...envelope },
   { type: 'transfer-leader', ...envelope, target: 'c' },
   { type: 'read-index', ...envelope, requestId: 3 },

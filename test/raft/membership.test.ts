@@ -299,3 +299,28 @@ t.test('membership: votes are refused to a member whose removal is applied', asy
   t.match(node.status(), { term: 2 });
   t.equal(node.hasReady(), false);
 });
+
+t.test(
+  'membership: a removed id is refused for ever, also after restarts and snapshots',
+  async (t) => {
+    const cluster = new Cluster(['a', 'b', 'c', 'd']);
+    const leader = cluster.elect('a');
+    change(leader, remove('d'));
+    cluster.settle();
+    const refused = { kind: 'dropped', reason: /d was removed, and ids are never reused/ };
+    t.match(change(leader, learn('d')), refused);
+    leader.compact();
+    leader.restart();
+    for (const id of ['b', 'c']) cluster.get(id).node.forgetLeader();
+    cluster.elect('a');
+    t.match(change(cluster.get('a'), add('d')), refused, 'the snapshot knows');
+    change(cluster.get('a'), learn('e'));
+    cluster.add('e');
+    cluster.settle();
+    t.strictSame(
+      cluster.get('e').node.status().confState.removed,
+      ['d'],
+      'and tells whoever joins',
+    );
+  },
+);

@@ -4,6 +4,7 @@ import type { VoteResult } from '../../raft/quorum.ts';
 import { committedIndex, majorityIndex, majorityVote, voteResult } from '../../raft/quorum.ts';
 import { holds } from './support/holds.ts';
 
+const RUNS = 5_000;
 const nodes = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
 const voterSet = fc.uniqueArray(fc.constantFrom(...nodes), { maxLength: 7 });
 const acks = fc.dictionary(fc.constantFrom(...nodes), fc.nat(9));
@@ -47,6 +48,7 @@ t.test('quorum: the index a majority has is what counting finds', async (t) => {
       const ackOf = (node: string): number => given[node] ?? 0;
       return majorityIndex(voters, ackOf) === naiveIndex(voters, ackOf);
     }),
+    { numRuns: RUNS },
   );
 });
 
@@ -59,6 +61,7 @@ t.test('quorum: a joint configuration commits only what both halves have', async
       const expected = both === Number.POSITIVE_INFINITY ? 0 : both;
       return committedIndex({ voters, votersOutgoing }, ackOf) === expected;
     }),
+    { numRuns: RUNS },
   );
 });
 
@@ -69,6 +72,7 @@ t.test('quorum: a poll is decided exactly when the missing votes cannot change i
       const voteOf = (node: string): boolean | undefined => given[node];
       return majorityVote(voters, voteOf) === naiveVote(voters, voteOf);
     }),
+    { numRuns: RUNS },
   );
 });
 
@@ -83,6 +87,7 @@ t.test('quorum: a joint poll is won by both halves and lost by either', async (t
       if (nobody || halves.includes('lost')) return result === 'lost';
       return result === (halves.includes('pending') ? 'pending' : 'won');
     }),
+    { numRuns: RUNS },
   );
 });
 
@@ -94,5 +99,6 @@ t.test('quorum: two majorities of one configuration share a member', async (t) =
       const no = majorityVote(voters, (node) => !(given[node] ?? false));
       return voters.length === 0 || yes !== 'won' || no !== 'won';
     }),
+    { numRuns: RUNS },
   );
 });
