@@ -18,13 +18,14 @@ export type PaceOptions = {
   readonly electionTicks: number;
 };
 
-/** The wait is this many times the longest silence of a leader that was alive. */
-const SILENCES = 2.5;
+/** The wait is longer by so many heartbeats than the silence of a leader that was alive. */
+const SPARE_HEARTBEATS = 2;
 /** An election is two round trips and two writes, one after the other; the wait is as long again. */
 const ROUND_TRIPS = 4;
 const WRITES = 4;
-/** Nobody is waited for any longer, in multiples of the shortest wait. */
-const LONGEST = 10;
+/** The longest wait for whoever is late, and for disks that are slow, in multiples of the shortest. */
+const LONGEST = 5;
+const LONGEST_OF_DISKS = 10;
 /** Seconds that are remembered. */
 const MEMORY = 60;
 /** Which of them counts, from the worst one on. */
@@ -71,7 +72,7 @@ export class Pace {
     switch (type) {
       case 'append':
       case 'heartbeat':
-        if (this.#heard?.leader === from) this.#need((nowMs - this.#heard.atMs) * SILENCES);
+        if (this.#heard?.leader === from) this.#silent(nowMs - this.#heard.atMs);
         this.#heard = { leader: from, atMs: nowMs };
         return;
       case 'pre-vote-response':
@@ -99,12 +100,16 @@ export class Pace {
 
   /** A timer of ours fired late, and so do heartbeats. */
   late(lateMs: number): void {
-    this.#need((this.#options.heartbeatMs + lateMs) * SILENCES);
+    this.#silent(this.#options.heartbeatMs + lateMs);
   }
 
   /** A write took this long, or is under way for as long. Slow disks are slow for good: they count in full. */
   wrote(ms: number): void {
-    this.#note(Math.min(ms * WRITES, this.#shortestMs * LONGEST));
+    this.#note(Math.min(ms * WRITES, this.#shortestMs * LONGEST_OF_DISKS));
+  }
+
+  #silent(ms: number): void {
+    this.#need(ms + SPARE_HEARTBEATS * this.#options.heartbeatMs);
   }
 
   #need(ms: number): void {

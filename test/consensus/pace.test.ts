@@ -38,8 +38,8 @@ function repeat(pace: Pace, times: number, cause: (pace: Pace, nowMs: number) =>
 }
 
 const lateness: Record<string, readonly [(pace: Pace, nowMs: number) => void, number]> = {
-  'a leader that was silent': [(pace, nowMs) => pace.received(heartbeat(), nowMs + 300), 15],
-  'a timer that fired late': [(pace) => pace.late(300), 20],
+  'a leader that was silent': [(pace, nowMs) => pace.received(heartbeat(), nowMs + 350), 11],
+  'a timer that fired late': [(pace) => pace.late(300), 12],
   'a slow write': [(pace) => pace.wrote(250), 20],
   'a slow answer': [
     (pace, nowMs) => {
