@@ -16,7 +16,7 @@ import { decode, encode } from './codec.ts';
 import { FramedStream } from './framed-stream.ts';
 import { Gossip } from './gossip.ts';
 import { type Identity, loadIdentity, parseIdentity } from './identity.ts';
-import { type Introduction, refusalFrame, UNINTRODUCED } from './introduction.ts';
+import { type Introduction, type Refusal, refusalFrame, UNINTRODUCED } from './introduction.ts';
 import { createHost } from './libp2p-host.ts';
 import { MESH_LIMITS, type MeshLimits } from './limits.ts';
 import { CONTROL_PROTOCOL, type Link, RPC_PROTOCOL } from './link.ts';
@@ -360,21 +360,15 @@ class Libp2pMesh implements JoinableMesh {
     });
   }
 
-  /** Tells a peer that greets us and is no member why it is none, if we know. The connection is cut soon anyway. */
+  /** Answers the greeting of a peer that is no member with the reason, if we know one. */
   #explain(stream: Stream, connection: Connection): boolean {
     const peer = connection.remotePeer.toString();
     const refusal = this.#introduction.stranger?.(peer);
     if (refusal === undefined) return false;
-    const { strangerFrameBytesMax: frameBytesMax } = this.#limits;
     const limits = this.#limits;
-    const control = new FramedStream(stream, {
-      peer,
-      protocol: CONTROL_PROTOCOL,
-      frameBytesMax,
-      limits,
-    });
-    const said = control.send(refusalFrame(refusal)).then(() => control.closeWrite());
-    void said.catch(() => {}); // It is gone already, and will ask again.
+    const frameBytesMax = limits.strangerFrameBytesMax;
+    const options = { peer, protocol: CONTROL_PROTOCOL, frameBytesMax, limits };
+    void refuseGreeting(new FramedStream(stream, options), refusal);
     return true;
   }
 
@@ -430,6 +424,18 @@ class Libp2pMesh implements JoinableMesh {
       }
     };
     return withDeadline(work, { ...options, clock: this.#components.clock, what: method });
+  }
+}
+
+/** The connection ends with the stranger's time; that the stream broke meanwhile is no news. */
+async function refuseGreeting(control: FramedStream, refusal: Refusal): Promise<void> {
+  try {
+    // An answer that comes before its question may find nobody listening yet.
+    for await (const _greeting of control.frames) break;
+    await control.send(refusalFrame(refusal));
+    await control.closeWrite();
+  } catch {
+    control.abort();
   }
 }
 

@@ -3,6 +3,7 @@
  * start, and our own record says where we are now. A node that finds itself no member any more ends.
  */
 
+import type { Consensus } from '../consensus/types.ts';
 import { backoffMs } from '../lib/backoff.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import { messageOf, type SkeinError } from '../lib/errors.ts';
@@ -18,9 +19,12 @@ import { type Foundation, ownRecord } from './foundation.ts';
 import { admissionOf, followMembers, putMember } from './members.ts';
 import { REMOVED_METHOD, removedError } from './removal.ts';
 import type { NodeConfig } from './settings.ts';
+import { obeys, supersededError } from './superseded.ts';
 
 export type MembershipComponents = {
-  readonly foundation: Pick<Foundation, 'cluster' | 'mesh' | 'store'>;
+  readonly foundation: Pick<Foundation, 'cluster' | 'mesh' | 'store' | 'supersession'> & {
+    readonly consensus: Pick<Consensus, 'status'>;
+  };
   readonly config: NodeConfig;
   readonly paths: DataPaths;
   readonly clock: Clock;
@@ -28,6 +32,8 @@ export type MembershipComponents = {
   readonly log: Logger;
   /** Called when the cluster has removed this node. */
   readonly onRemoved: (error: SkeinError) => void;
+  /** Called when this node cannot go on, and is to leave its pods alone. */
+  readonly onFatal: (error: Error) => void;
 };
 
 const ANNOUNCE_BACKOFF = { initialMs: 100, maxMs: 5000 };
@@ -46,6 +52,7 @@ class Membership {
   #writing = Promise.resolve();
   #retry: Timer | undefined;
   #removed = false;
+  #supersededBy: string | undefined;
 
   constructor(components: MembershipComponents) {
     this.#components = components;
@@ -63,6 +70,8 @@ class Membership {
       if (clusterId === cluster.clusterId) this.#endAsRemoved();
       return {};
     });
+    const startMs = components.clock.monotonicMs();
+    foundation.supersession.follow((by) => this.#onSuperseded(by, startMs));
     void this.#announce(0);
   }
 
@@ -113,6 +122,21 @@ class Membership {
       const delayMs = backoffMs(attempt, random, ANNOUNCE_BACKOFF);
       this.#retry = clock.after(delayMs, () => void this.#announce(attempt + 1));
     }
+  }
+
+  #onSuperseded(by: string, startMs: number): void {
+    if (this.#supersededBy === by || this.#stopping.signal.aborted) return;
+    const { foundation, clock, log, paths, onFatal } = this.#components;
+    const hasLeader = foundation.consensus.status().leader !== undefined;
+    if (!obeys({ hasLeader, upMs: clock.monotonicMs() - startMs })) {
+      const text =
+        'a former member was recovered as a cluster of its own, although this one works: remove it here (skein remove), and reset it there';
+      log.error({ cluster: by }, text);
+      return;
+    }
+    this.#supersededBy = by;
+    this.#write({ ...this.#file, supersededBy: by });
+    void this.#writing.then(() => onFatal(supersededError(by, paths.root)));
   }
 
   #endAsRemoved(): void {

@@ -9,6 +9,7 @@ import type { Refusal } from '../mesh/introduction.ts';
 import type { ClusterFile } from './data-dir.ts';
 import type { MachineRecord } from './machine-record.ts';
 import { removedError } from './removal.ts';
+import { supersededError } from './superseded.ts';
 
 export type IdentityFacts = {
   /** The data directory. */
@@ -39,6 +40,7 @@ export function identityFault(facts: IdentityFacts): SkeinError | undefined {
     return machine === undefined || joining ? undefined : wiped(root, machine);
   }
   if (file.removed) return removedError(file.clusterId, root);
+  if (file.supersededBy !== undefined) return supersededError(file.supersededBy, root);
   if (machine !== undefined && machine.peer !== file.peer) {
     return damaged(
       `${root} belongs to node "${file.node}" (${file.peer}) of cluster ${file.clusterId}, but this machine is node "${machine.node}" (${machine.peer}) of cluster ${machine.clusterId}; two machines must not share an identity: put this machine's own directory back, or ${wayBack(root)}`,

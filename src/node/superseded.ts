@@ -28,6 +28,35 @@ export function readSuperseded(store: StoreReader, peer: string): SupersededReco
   return store.get(supersededKey(peer))?.object as SupersededRecord | undefined;
 }
 
+/** For how long after its start a member is one that comes back, and not one that the cluster works with. */
+const COMING_BACK_MS = 15_000;
+
+/**
+ * Whether a member obeys that it was left behind. One that comes back does, before it can form a majority with others that were
+ * left behind too. One that has been working under a leader does not: then it was no majority that was lost, but the
+ * recovered node itself, and its word must not stop a cluster that works.
+ */
+export function obeys(facts: { readonly hasLeader: boolean; readonly upMs: number }): boolean {
+  return !facts.hasLeader || facts.upMs < COMING_BACK_MS;
+}
+
+/** Passes on what recovered survivors say, to whoever follows; what was said before that is not lost. */
+export class Supersession {
+  #said: string | undefined;
+  #listener: ((clusterId: string) => void) | undefined;
+
+  /** A survivor went on as cluster `clusterId`, without this node. */
+  hear(clusterId: string): void {
+    this.#said = clusterId;
+    this.#listener?.(clusterId);
+  }
+
+  follow(listener: (clusterId: string) => void): void {
+    this.#listener = listener;
+    if (this.#said !== undefined) listener(this.#said);
+  }
+}
+
 /** Why a member that was left behind does not start, with the remedy. */
 export function supersededError(by: string, root: string): SkeinError {
   return new SkeinError(

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import t, { type Test } from 'tap';
+import type { ConsensusStatus } from '../../src/consensus/types.ts';
 import { VirtualClock } from '../../src/lib/clock.ts';
 import { SkeinError } from '../../src/lib/errors.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
@@ -17,6 +18,7 @@ import {
 import { deleteMember, putMember, readMembers } from '../../src/node/members.ts';
 import { startMembership } from '../../src/node/membership.ts';
 import { REMOVED_METHOD } from '../../src/node/removal.ts';
+import { Supersession } from '../../src/node/superseded.ts';
 import { createLocalStore } from '../../src/store/local-store.ts';
 import { until } from '../support/consensus-cluster.ts';
 
@@ -63,6 +65,9 @@ async function world(t: Test, options: WorldOptions = {}) {
     serve: (method: string, handler: RequestHandler) => handlers.set(method, handler),
   };
   const removed: SkeinError[] = [];
+  const failed: Error[] = [];
+  const leading: { leader: string | undefined } = { leader: undefined };
+  const supersession = new Supersession();
   const flags = { nodeName: 'node1', advertiseAddress: '10.0.0.1', peers: 'seed.example' };
   const membership = startMembership({
     foundation: {
@@ -74,6 +79,8 @@ async function world(t: Test, options: WorldOptions = {}) {
           if (!quorum.here) throw new SkeinError('no-leader', 'nobody leads');
         },
       },
+      consensus: { status: () => leading as ConsensusStatus },
+      supersession,
     },
     config: resolveConfig({ flags, environment: {} }).config,
     paths,
@@ -81,9 +88,11 @@ async function world(t: Test, options: WorldOptions = {}) {
     random: seededRandom(1),
     log: silentLogger,
     onRemoved: (error) => removed.push(error),
+    onFatal: (error) => failed.push(error),
   });
   t.teardown(() => membership.stop());
-  return { store, paths, clock, admitted, handlers, quorum, removed, membership };
+  const facts = { store, paths, clock, admitted, handlers, quorum, removed, failed, leading };
+  return { ...facts, supersession, membership };
 }
 
 /** Lets what was begun in memory come to its end. */
@@ -102,6 +111,39 @@ t.test(
     t.notMatch(admitted.at(-1), /p2/, 'a removal is an order to cut');
   },
 );
+
+t.test(
+  'membership: a member that was left behind by a recovery ends, and says how to go on',
+  async (t) => {
+    const { supersession, failed, paths, leading } = await world(t);
+    // As at a return of the whole old majority: it elects somebody at once.
+    leading.leader = 'p2';
+    supersession.hear('new-cluster');
+    supersession.hear('new-cluster');
+    await until(() => failed.length > 0, 'it to fail');
+    t.match(failed, [
+      {
+        code: 'not-admitted',
+        message: /recovered elsewhere, as cluster new-cluster.*skein reset --yes --keep-pods/,
+      },
+    ]);
+    const file = await readClusterFile(paths.cluster);
+    t.equal(file?.supersededBy, 'new-cluster', 'and knows it at its next start');
+  },
+);
+
+t.test('membership: a cluster that works is not stopped by a former member’s word', async (t) => {
+  const { supersession, failed, paths, leading, clock } = await world(t);
+  leading.leader = 'p2';
+  await clock.advance(20_000);
+  supersession.hear('new-cluster');
+  await settle();
+  t.strictSame(failed, []);
+  t.equal((await readClusterFile(paths.cluster))?.supersededBy, undefined);
+  leading.leader = undefined;
+  supersession.hear('new-cluster');
+  await until(() => failed.length > 0, 'it to fail, without a leader');
+});
 
 t.test('membership: before the first record is known, nobody is cut', async (t) => {
   const { admitted } = await world(t, { records: [] });
