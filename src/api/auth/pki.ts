@@ -55,8 +55,8 @@ const DAY_MS = 86_400_000;
 export const AUTHORITY_LIFETIME_MS = 3650 * DAY_MS;
 /** Default life of serving and client certificates. */
 export const LEAF_LIFETIME_MS = 365 * DAY_MS;
-/** Clocks of clients may be behind ours by this much. */
-export const BACK_DATING_MS = 5 * 60_000;
+/** The clocks of clients and of other members may be behind ours by this much. */
+export const BACK_DATING_MS = DAY_MS;
 
 /** Names under which every API server is reached from inside the cluster and from its own host. */
 const COMMON_NAMES = [
