@@ -6,32 +6,32 @@
 import type { ConfChangeStep, NodeId, RaftStatus } from '../../raft/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
-import { decideMembership, type MembershipOptions, type MembershipView } from './membership.ts';
+import {
+  decideMembership,
+  type MembershipLimits,
+  type MembershipOptions,
+  type MembershipView,
+  type MemberView,
+} from './membership.ts';
 
-type Watched = {
-  /** When it was first looked for. */
-  readonly sinceMs: number;
-  heardMs: number | undefined;
-  healthySinceMs: number | undefined;
-};
+type Watched = { healthySinceMs: number | undefined; heardMs: number };
 
 /** Observes one term of leadership. */
 export class Autopilot {
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #options: Required<MembershipOptions>;
+  readonly #limits: MembershipLimits;
+  readonly #promotionLagMax: number;
+  readonly #directory: NonNullable<MembershipOptions['directory']>;
   readonly #watched = new Map<NodeId, Watched>();
 
   constructor(clock: Clock, logger: Logger, options: MembershipOptions = {}) {
+    const { votersMax = 5, promotionStableMs = 1_000, voterGoneMs = 60_000 } = options;
     this.#clock = clock;
     this.#logger = logger;
-    this.#options = {
-      votersMax: 5,
-      promotionLagMax: 500,
-      promotionStableMs: 1_000,
-      voterGoneMs: 60_000,
-      ...options,
-    };
+    this.#limits = { votersMax, promotionStableMs, voterGoneMs };
+    this.#promotionLagMax = options.promotionLagMax ?? 500;
+    this.#directory = options.directory ?? (() => new Map());
   }
 
   /** A new leader knows nothing of its peers yet. */
@@ -44,35 +44,40 @@ export class Autopilot {
     const nowMs = this.#clock.monotonicMs();
     for (const peer of status.progress) {
       if (peer.node === status.id) continue;
-      const watched = this.#watched.get(peer.node) ?? unheard(nowMs);
+      const watched = this.#watched.get(peer.node) ?? { healthySinceMs: undefined, heardMs: nowMs };
       this.#watched.set(peer.node, watched);
-      if (!peer.recentlyActive) continue;
-      watched.heardMs = nowMs;
+      if (peer.recentlyActive) watched.heardMs = nowMs;
       const caughtUp =
-        peer.state === 'replicate' && peer.match + this.#options.promotionLagMax >= status.commit;
-      watched.healthySinceMs = caughtUp ? (watched.healthySinceMs ?? nowMs) : undefined;
+        peer.state === 'replicate' && peer.match + this.#promotionLagMax >= status.commit;
+      if (!caughtUp) watched.healthySinceMs = undefined;
+      else if (peer.recentlyActive) watched.healthySinceMs ??= nowMs;
     }
-    const steps = decideMembership(this.#view(status), this.#options);
-    if (steps.length > 0) this.#logger.info({ steps }, 'changing who votes');
-    return steps;
+    const decision = decideMembership(this.#view(status), this.#limits);
+    if (decision === undefined) return [];
+    this.#logger.info(decision, 'changing who votes');
+    return decision.steps;
   }
 
-  #view(status: RaftStatus): MembershipView {
+  #view({ id: self, confState, progress }: RaftStatus): MembershipView {
+    const directory = this.#directory();
+    const others = progress.filter(({ node }) => node !== self).map(({ node }) => node);
+    const members = [self, ...others].map((node) => this.#memberView(node, directory));
+    return { self, confState, members };
+  }
+
+  #memberView(
+    node: NodeId,
+    directory: ReturnType<NonNullable<MembershipOptions['directory']>>,
+  ): MemberView {
     const nowMs = this.#clock.monotonicMs();
-    const others = status.progress
-      .filter(({ node }) => node !== status.id)
-      .map(({ node }) => {
-        const watched = this.#watched.get(node);
-        const silentMs = nowMs - (watched?.heardMs ?? watched?.sinceMs ?? nowMs);
-        const heard = watched?.heardMs !== undefined;
-        const healthySinceMs = watched?.healthySinceMs;
-        const healthyMs = healthySinceMs === undefined ? 0 : nowMs - healthySinceMs;
-        return { node, silentMs, healthyMs, heard };
-      });
-    return { self: status.id, confState: status.confState, others };
+    const { heardMs, healthySinceMs } = this.#watched.get(node) ?? { heardMs: nowMs };
+    const facts = directory.get(node);
+    return {
+      node,
+      zone: facts?.zone,
+      stale: facts === undefined && directory.size > 0,
+      silentMs: nowMs - heardMs,
+      healthyMs: healthySinceMs === undefined ? 0 : nowMs - healthySinceMs,
+    };
   }
-}
-
-function unheard(sinceMs: number): Watched {
-  return { sinceMs, heardMs: undefined, healthySinceMs: undefined };
 }

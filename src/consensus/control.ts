@@ -135,6 +135,10 @@ export class Control {
   async #add(status: RaftStatus, node: NodeId): Promise<ControlAnswer> {
     const { voters, learners, learnersNext } = status.confState;
     if ([...voters, ...learners, ...learnersNext].includes(node)) return { kind: 'done' };
+    if (status.confState.removed?.includes(node)) {
+      const reason = `${node} was removed, and ids are never reused: it must join under a new identity`;
+      return { kind: 'refused', reason };
+    }
     return this.#change('add-learner', node);
   }
 
