@@ -5,7 +5,7 @@
 
 let waiting: (() => void)[] = [];
 
-/** Calls `action` when the turn ends. It must not throw. */
+/** Calls `action` when the turn ends. What it throws reaches nobody but the process, and the others are called all the same. */
 export function atTurnEnd(action: () => void): void {
   waiting.push(action);
   if (waiting.length === 1) setImmediate(run);
@@ -14,5 +14,13 @@ export function atTurnEnd(action: () => void): void {
 function run(): void {
   const actions = waiting;
   waiting = [];
-  for (const action of actions) action();
+  let done = 0;
+  try {
+    for (const action of actions) {
+      done++;
+      action();
+    }
+  } finally {
+    for (const action of actions.slice(done)) atTurnEnd(action);
+  }
 }
