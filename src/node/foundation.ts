@@ -40,7 +40,7 @@ import {
   readMachineRecord,
   writeMachineRecord,
 } from './machine-record.ts';
-import { admissionOf, memberOfPeer } from './members.ts';
+import { admissionOf, memberOfPeer, memberZones } from './members.ts';
 import { identityFault, refusedError, wayBack } from './own-identity.ts';
 import { clusterKeyOf } from './secrets/cluster-key.ts';
 import type { NodeConfig, SettingKey } from './settings.ts';
@@ -126,7 +126,8 @@ export async function layFoundation(
       },
       {
         bootstrap: founding,
-        membership: { votersMax: config.votersMax },
+        reads: config.reads,
+        membership: { votersMax: config.votersMax, directory: () => memberZones(state) },
         onFatal,
       },
     );

@@ -5,7 +5,7 @@
  */
 
 import { SkeinError } from '../lib/errors.ts';
-import { internalKey } from '../store/keys.ts';
+import { internalKey, objectKey } from '../store/keys.ts';
 import type { Check, Store, StoredObject, StoreReader } from '../store/types.ts';
 import type { MemberRecord } from './data-dir.ts';
 
@@ -26,6 +26,22 @@ const toRecord = (object: StoredObject): MemberRecord => object.object as Member
 export function readMembers(store: StoreReader): readonly MemberRecord[] {
   const listed = store.list(MEMBERS_PREFIX);
   return listed.kind === 'listed' ? listed.items.map(toRecord) : [];
+}
+
+/** The label of a Node that says which machines it is likely to fail with. */
+export const ZONE_LABEL = 'topology.kubernetes.io/zone';
+
+/** All members by peer id, with the zone that their Nodes are labelled with. */
+export function memberZones(store: StoreReader): ReadonlyMap<string, { zone: string | undefined }> {
+  return new Map(
+    readMembers(store).map(({ peer, node }) => {
+      const found = store.get(objectKey({ group: '', plural: 'nodes', name: node }));
+      const { metadata } = (found?.object ?? {}) as {
+        metadata?: { labels?: Readonly<Record<string, string>> };
+      };
+      return [peer, { zone: metadata?.labels?.[ZONE_LABEL] }];
+    }),
+  );
 }
 
 /** The member that is `peer`. */

@@ -13,6 +13,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
 import type { ClusterKey } from '../sealing/cluster-key.ts';
 import type { DataPaths } from './data-dir.ts';
+import { ZONE_LABEL } from './members.ts';
 import { podTokens } from './pod-tokens.ts';
 import type { NodeConfig } from './settings.ts';
 import type { StopList } from './stop-list.ts';
@@ -58,6 +59,7 @@ export async function startNodePods(
       root: paths.pods,
       version: gitVersion(VERSION),
       imagePullFallback: config.imagePullFallback,
+      ...(config.zone === '' ? {} : { nodeLabels: { [ZONE_LABEL]: config.zone } }),
     },
   );
   // Before it has started: a start that fails half-way has begun actors already.

@@ -33,6 +33,9 @@ export type NodeConfig = {
   readonly podNetwork: 'vxlan' | 'auto';
   readonly defaultTolerationSeconds: number;
   readonly votersMax: number;
+  readonly reads: 'quorum' | 'lease';
+  /** Machines that are likely to fail together have the same; empty: as the Node's label says. */
+  readonly zone: string;
   readonly imagePullFallback: 'local' | 'never';
   readonly logLevel: LogLevel;
 };
@@ -108,6 +111,11 @@ const votersMax = (value: unknown): number => {
   const number = whole(1, 5)(value);
   return number % 2 === 1 ? number : expected('1, 3 or 5: an even number of voters gains nothing');
 };
+
+const zone = (value: unknown): string =>
+  value === '' || /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/.test(text(value))
+    ? String(value)
+    : expected('a value of a label: up to 63 letters, digits, "-", "_" and "."');
 
 /** Every setting by its YAML key; the flag is the key in kebab-case, the variable SKEIN_ and upper case. */
 export const SETTINGS = {
@@ -215,6 +223,20 @@ export const SETTINGS = {
     shownDefault: '5',
     fallback: () => 5,
     read: votersMax,
+  },
+  reads: {
+    describe:
+      'quorum: the leader asks a majority before each read; lease: it answers at once while a majority promised to wait for it, and a leader that dies is replaced up to 300 ms later; not for machines that may be frozen with all their clocks',
+    shownDefault: 'quorum',
+    fallback: () => 'quorum',
+    read: oneOf('quorum', 'lease'),
+  },
+  zone: {
+    describe:
+      "rack, room or site: votes are spread over zones; kept as the Node's label topology.kubernetes.io/zone",
+    shownDefault: 'what the label says, if anything',
+    fallback: () => '',
+    read: zone,
   },
   imagePullFallback: {
     describe: 'local: an image that is present is used when its registry cannot be reached; never',

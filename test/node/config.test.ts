@@ -71,6 +71,8 @@ const BAD: Readonly<Record<string, readonly [readonly unknown[], RegExp]>> = {
   podNetwork: [['flannel', 'VXLAN', 1], /vxlan, auto|non-empty text/],
   defaultTolerationSeconds: [['-1', '86401', 'soon'], /0 to 86400/],
   votersMax: [['0', '2', '4', '7', 'all'], /1 to 5|1, 3 or 5/],
+  reads: [['fast', 'LEASE'], /quorum, lease/],
+  zone: [['-a', 'a b', 'x'.repeat(64)], /value of a label/],
   imagePullFallback: [['always'], /local, never/],
   localDiscovery: [['always', 'on'], /fallback, off/],
   logLevel: [['trace', 'INFO', 'silent'], /debug, info, warn, error/],

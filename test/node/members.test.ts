@@ -5,6 +5,7 @@ import {
   deleteMember,
   followMembers,
   memberOfNode,
+  memberZones,
   putMember,
   readMembers,
 } from '../../src/node/members.ts';
@@ -133,3 +134,29 @@ t.test(
     );
   },
 );
+
+t.test('members: the zones are what the labels of the Nodes say', async (t) => {
+  const store = createLocalStore();
+  t.equal(memberZones(store).size, 0, 'nothing is said before anybody is known');
+  await putMember(store, record('p1', 'node1'));
+  await putMember(store, record('p2', 'node2'));
+  await putMember(store, record('p3', 'node3'));
+  const node = (labels: object) => Buffer.from(JSON.stringify({ metadata: { labels } }));
+  const put = (name: string, value: Buffer) =>
+    ({ op: 'put', key: `/core/nodes//${name}`, value, revisionOffset: -1 }) as const;
+  await store.transact({
+    checks: [],
+    operations: [
+      put('node1', node({ 'topology.kubernetes.io/zone': 'north' })),
+      put('node2', node({})),
+    ],
+  });
+  t.strictSame(
+    [...memberZones(store)],
+    [
+      ['p1', { zone: 'north' }],
+      ['p2', { zone: undefined }],
+      ['p3', { zone: undefined }],
+    ],
+  );
+});
