@@ -16,6 +16,7 @@ import type {
 } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p } from 'libp2p';
+import type { Uint8ArrayList } from 'uint8arraylist';
 import type { Logger } from '../lib/logger.ts';
 import type { Admission } from './admission.ts';
 import { mergeFrames } from './frame-merger.ts';
@@ -123,9 +124,24 @@ function adaptMuxer(muxer: StreamMuxerFactory): StreamMuxerFactory {
       }
     };
     mergeFrames(connection);
+    spareExceptions(connection);
     return createStreamMuxer(connection);
   };
   return muxer;
+}
+
+/** Longest message of noise: as the length of one, it says that not all is there. */
+const NOISE_MESSAGE_BYTES_MAX = 65_535;
+
+/**
+ * Noise finds the end of what was received by an exception, one for each packet, whose trace costs as much as opening the
+ * packet. Asked for a length that is not there yet, it hears a length that cannot be there: it waits all the same.
+ */
+function spareExceptions(connection: MessageStream): void {
+  const { decoder } = connection as { decoder?: { lengthDecoder?: unknown } };
+  if (typeof decoder?.lengthDecoder !== 'function') return;
+  decoder.lengthDecoder = (received: Uint8ArrayList<ArrayBufferLike>) =>
+    received.byteLength < 2 ? NOISE_MESSAGE_BYTES_MAX : received.get(0) * 256 + received.get(1);
 }
 
 /** libp2p logs by printf formats on every frame; only its errors reach our log, at debug level. */
