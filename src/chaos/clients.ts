@@ -29,7 +29,6 @@ export type ClientsTally = {
 };
 
 /** Few enough to leave the machine to what is tried. */
-const BOOKS = 3;
 const REGISTER_CLIENTS = 5;
 const PACE_MS = 60;
 
@@ -44,10 +43,15 @@ export class Clients {
   constructor(options: ClientsOptions) {
     const { random, client, hosts, namespace } = options;
     const keys = new KeyRing();
-    this.ledgers = Array.from(
-      { length: BOOKS },
-      (_, at) =>
-        new Ledger(`book${at}`, { ...options, random: random.fork(), paceMs: PACE_MS * 2 }),
+    // One for each host, so that a host that keeps its clients waiting does not make the cluster look as if it did.
+    this.ledgers = hosts.map(
+      (host) =>
+        new Ledger(`book-${host}`, {
+          ...options,
+          hosts: [host],
+          random: random.fork(),
+          paceMs: PACE_MS * 2,
+        }),
     );
     this.#registers = Array.from(
       { length: REGISTER_CLIENTS },

@@ -54,8 +54,9 @@ const freeze = ({ cluster, victim }: FaultScene) => cluster.pause(victim, true);
 const hang = ({ cluster, victim }: FaultScene) => cluster.disk(victim, { name: 'hung' });
 
 async function powerCut({ cluster, harm, victim }: FaultScene): Promise<void> {
-  harm.loseContainers(victim);
   await cluster.kill(victim, true);
+  // Afterwards: what was seen before, at the last moment too, was another life's.
+  harm.loseContainers(victim);
 }
 
 async function flap({ cluster, victim, other, signal }: FaultScene): Promise<void> {
@@ -69,7 +70,6 @@ async function flap({ cluster, victim, other, signal }: FaultScene): Promise<voi
 
 /** For good, and back as a new member under the old name. */
 async function removeAndJoin({ cluster, harm, victim, other }: FaultScene): Promise<void> {
-  harm.loseContainers(victim);
   await waitUntil(
     `${victim} to be removed`,
     async () => {

@@ -1,155 +1,185 @@
 /**
- * Durability and linearizability under faults: eight streams of writes through all hosts keep books while leaders are
- * killed, paused and cut off; afterwards every host must agree with the books and with every other, byte
- * for byte; and again after all processes were killed at the same moment.
+ * Durability: processes killed together under load, power cuts with what they leave of a log, full disks. Clients keep books
+ * all the time; after each, every host must agree with the books and with every other, byte for byte. (Faults at random: see
+ * chaos.test.ts; disks and clocks that go wrong while a node runs: disk.test.ts.)
  */
 
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { ApiClient, statusOf } from '../../src/chaos/api-client.ts';
-import { Follower } from '../../src/chaos/follower.ts';
-import { type ConfigMap, compareWithBooks, Ledger } from '../../src/chaos/ledger.ts';
+import { audit } from '../../src/chaos/audit.ts';
+import { Clients } from '../../src/chaos/clients.ts';
+import { Harm } from '../../src/chaos/harm.ts';
+import { Leaders } from '../../src/chaos/leaders.ts';
 import { seededRandom } from '../../src/lib/random.ts';
-import { wreakHavoc } from './support/chaos.ts';
+import { DamagedCopy, sweepLog, sweepSnapshot } from '../support/power-loss.ts';
 import { TestCluster, waitFor } from './support/cluster.ts';
 
-const STREAMS = 8;
-const CHAOS_MS = 40_000;
+const ROUNDS = 3;
+/** Of load before all processes are killed. */
+const LOAD_MS = 3_000;
 /** SKEIN_SEED repeats the choices of a run; the timing stays its own. */
 const seed = Number(process.env['SKEIN_SEED'] ?? Date.now() % 1_000_000);
 const NAMESPACE = 'books';
+const BOOKS = `/api/v1/namespaces/${NAMESPACE}/configmaps`;
 const DEFAULT_MAPS = '/api/v1/namespaces/default/configmaps';
+const SKEIN = new URL('../../scripts/skein', import.meta.url).pathname;
 /** Room for the log as it is, and less than one more of its segments of 16 MiB. */
 const SMALL_DISK_MB = 200;
 /** Together more than two segments: one may have been made in advance. */
 const LARGE_WRITES = 48;
 const LARGE_BYTES = 900_000;
-/** Kinds whose whole content must be the same on every host. */
-const COLLECTIONS = [
-  `/api/v1/namespaces/${NAMESPACE}/configmaps`,
-  '/api/v1/configmaps',
-  '/api/v1/namespaces',
-  '/api/v1/nodes',
-  '/api/v1/events',
-  '/api/v1/secrets',
-  '/api/v1/serviceaccounts',
-  '/api/v1/services',
-  '/apis/coordination.k8s.io/v1/leases',
-];
+/** Every byte is tried offline in test/consensus/power-loss.test.ts; here every so many, of what a cluster wrote. */
+const STRIDE = 13;
+const SNAPSHOT_STRIDE = 41;
 
-const random = seededRandom(seed);
 const cluster = await TestCluster.start(t, { name: 'e2e-durable', images: false });
 const client = await ApiClient.fromKubeconfig(cluster.kubeconfig);
 t.teardown(() => client.close());
 await cluster.kubectl(['create', 'namespace', NAMESPACE]);
 
 const { hosts } = cluster;
-const ledgers = Array.from(
-  { length: STREAMS },
-  (_, stream) =>
-    new Ledger(`s${stream}`, { client, hosts, namespace: NAMESPACE, random: random.fork() }),
-);
-const follower = new Follower({
+const harm = new Harm();
+const clients = new Clients({
   client,
   hosts,
-  path: `/api/v1/namespaces/${NAMESPACE}/configmaps`,
-  random: random.fork(),
+  namespace: NAMESPACE,
+  random: seededRandom(seed),
+  onAcknowledged: () => {},
+  excused: (host, sinceMs) => harm.excused(host, sinceMs),
 });
-
-const followingEnd = new AbortController();
-let following = Promise.resolve();
-t.teardown(() => followingEnd.abort());
-
-const total = (what: keyof Ledger['tally']): number =>
-  ledgers.reduce((sum, ledger) => sum + ledger.tally[what], 0);
+const clientsEnd = new AbortController();
+const working = clients.run(clientsEnd.signal);
+t.teardown(async () => {
+  clientsEnd.abort();
+  await working;
+  await clients.end();
+});
+t.comment(`SKEIN_SEED=${seed}`);
 
 type List = {
   readonly metadata: { readonly resourceVersion: string };
-  readonly items: readonly ConfigMap[];
+  readonly items: readonly { readonly metadata: { readonly name: string } }[];
 };
 
-/** Every host against the books, and against each other. */
-async function audit(t: Test, when: string): Promise<void> {
-  await cluster.settled();
-  for (const host of hosts) {
-    const { items } = await client.json<List>(host, ledgers[0]?.path ?? '');
-    t.strictSame(compareWithBooks(items, ledgers), [], `${when}, ${host} agrees with the books`);
-  }
-  const first = hosts[0] ?? '';
-  for (const path of COLLECTIONS) {
-    const { metadata } = await client.json<List>(first, path);
-    const query = `resourceVersion=${metadata.resourceVersion}&resourceVersionMatch=Exact`;
-    const answers = await Promise.all(hosts.map((host) => client.call(host, `${path}?${query}`)));
-    t.strictSame(
-      answers.map(({ code }) => code),
-      hosts.map(() => 200),
-      `${when}, every host lists ${path} at ${metadata.resourceVersion}`,
-    );
-    t.equal(
-      new Set(answers.map(({ text }) => text)).size,
-      1,
-      `${when}, ${path} has the same bytes on every host`,
-    );
-  }
-}
-
-t.test('durability: writes under faults', async (t) => {
-  t.comment(`SKEIN_SEED=${seed}`);
-  const end = AbortSignal.timeout(CHAOS_MS);
-  const writersEnd = new AbortController();
-  await follower.begin();
-  following = follower.follow(followingEnd.signal);
-  const work = Promise.all(ledgers.map((ledger) => ledger.write(writersEnd.signal)));
-  await wreakHavoc({ cluster, random: random.fork(), report: (line) => t.comment(line) }, end);
-  writersEnd.abort();
-  await work;
-  const faults = ledgers.flatMap((ledger) => ledger.faults);
-  t.strictSame(faults, [], 'no answer was wrong');
-  t.comment(
-    `acknowledged ${total('acknowledged')}, read back ${total('reads')}, refused ${total('refused')}, unknown ${total('unknown')}, not connected ${total('unreached')}`,
-  );
-  t.ok(total('acknowledged') > 200, 'most of the time the cluster took writes');
-  const revisions = ledgers.flatMap(({ entries }) => entries.flatMap((entry) => entry.revisions));
-  t.equal(new Set(revisions).size, revisions.length, 'no two writes share a resourceVersion');
-});
-
-t.test('durability: every acknowledged write is on every host, none is undone', async (t) => {
-  await audit(t, 'after the faults');
-});
-
-t.test(
-  'durability: a watch that moves between hosts misses nothing, repeats nothing',
-  async (t) => {
-    const { items } = await client.json<List>(hosts[0] ?? '', ledgers[0]?.path ?? '');
-    const listed = items
-      .map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`)
-      .sort();
-    const known = () => [...follower.known].map((pair) => pair.join(' ')).sort();
-    await waitFor('the last events', async () => known().join() === listed.join(), 10_000).catch(
-      () => {},
-    );
-    followingEnd.abort();
-    await following;
-    t.strictSame(known(), listed, 'the watcher knows what the list says');
-    t.strictSame(follower.faults, [], 'no event was out of order');
-    const { events, resumed } = follower.tally;
-    t.comment(`${events} events over ${resumed} watches`);
-    t.ok(resumed > 3, 'the watch did move');
-  },
-);
-
-t.test('durability: SIGKILL of all processes at once loses nothing', async (t) => {
-  const before = await client.json<List>(hosts[0] ?? '', ledgers[0]?.path ?? '');
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const killAll = async () => {
   const pids = await Promise.all(hosts.map((host) => cluster.pid(host)));
   for (const pid of pids) process.kill(pid, 'SIGKILL');
+};
+const logDirectory = (host: string) => `${cluster.directory(host)}/root/var/lib/skein/consensus`;
+
+/** Every host against the books, and against each other. */
+async function agree(t: Test, when: string): Promise<void> {
+  await cluster.settled();
+  const { lost, wrong } = await audit({ cluster, client, clients, namespace: NAMESPACE });
+  t.strictSame(lost, [], `${when}, no acknowledged write is missing`);
+  t.strictSame(wrong, [], `${when}, all hosts agree, and the watcher with them`);
+}
+
+t.test('durability: SIGKILL of all processes under load, again and again', async (t) => {
+  for (let round = 1; round <= ROUNDS; round++) {
+    await cluster.leader();
+    const before = clients.tally.writes;
+    await pause(LOAD_MS);
+    t.ok(clients.tally.writes > before + 20, `round ${round}: writes are under way`);
+    const over = harm.begin(hosts);
+    await killAll();
+    for (const host of hosts) await cluster.startHost(host);
+    over();
+  }
+  await cluster.leader();
+  await pause(LOAD_MS);
+  clientsEnd.abort();
+  await working;
+  await agree(t, 'after all were killed');
+  t.strictSame(clients.wrongAnswers, [], 'no answer was wrong');
+  t.strictSame(clients.checkHistories(), [], 'every history is linearizable');
+  const leaders = new Leaders();
+  for (const host of hosts) await leaders.readLog(`${cluster.directory(host)}/skein.log`);
+  t.strictSame(leaders.duplicates, [], 'no term had two leaders');
+  const { writes, reads, events, unknown } = clients.tally;
+  t.comment(`${writes} writes, ${reads} reads, ${events} events, ${unknown} outcomes unknown`);
+});
+
+t.test('durability: SIGKILL of all processes at once changes not a byte', async (t) => {
+  const before = await client.json<List>(hosts[0] ?? '', BOOKS);
+  await killAll();
   for (const host of hosts) await cluster.startHost(host);
-  await audit(t, 'after the restart');
-  const after = await client.json<List>(hosts[0] ?? '', ledgers[0]?.path ?? '');
-  t.strictSame(after.items, before.items, 'not a byte has changed');
+  await agree(t, 'after the restart');
+  const after = await client.json<List>(hosts[0] ?? '', BOOKS);
+  t.strictSame(after.items, before.items);
   t.ok(
     Number(after.metadata.resourceVersion) >= Number(before.metadata.resourceVersion),
     'revisions do not go back',
   );
+});
+
+t.test('durability: what a power cut leaves of a log is opened as far as it goes', async (t) => {
+  await killAll();
+  for (const host of hosts) {
+    const copy = await DamagedCopy.of(logDirectory(host));
+    try {
+      for (const [what, sweep, stride] of [
+        ['log', sweepLog, STRIDE],
+        ['snapshot', sweepSnapshot, SNAPSHOT_STRIDE],
+      ] as const) {
+        const { tried, opened, refused, wrong } = await sweep(copy, { stride, middleBytes: 1500 });
+        t.comment(`${host}, ${what}: ${tried} damages, ${opened} opened, ${refused} refused`);
+        t.strictSame(wrong, [], `${host}: the ${what} is opened as it was, or refused`);
+      }
+    } finally {
+      await copy.dispose();
+    }
+  }
+  for (const host of hosts) await cluster.startHost(host);
+  await agree(t, 'after the processes were started again');
+});
+
+t.test('durability: a follower whose last write was torn by a power cut comes back', async (t) => {
+  const leader = await cluster.leader();
+  const host = hosts.find((one) => one !== leader) ?? '';
+  await cluster.kill(host);
+  const copy = await DamagedCopy.of(logDirectory(host));
+  const { log, directory, lastGroup, end } = copy;
+  const path = log.replace(directory, logDirectory(host));
+  const bytes = await readFile(path);
+  bytes.fill(0, lastGroup + 24, end);
+  await writeFile(path, bytes);
+  await copy.dispose();
+  await cluster.startHost(host);
+  await agree(t, 'after the torn write');
+});
+
+t.test('durability: a damaged log is refused with the way out, which works', async (t) => {
+  const leader = await cluster.leader();
+  const host = hosts.find((one) => one !== leader) ?? '';
+  await cluster.kill(host);
+  const copy = await DamagedCopy.of(logDirectory(host));
+  const path = copy.log.replace(copy.directory, logDirectory(host));
+  const [place = 0] = copy.offsets.slice(0, -1).filter((offset) => offset < copy.lastGroup);
+  await copy.dispose();
+  const bytes = await readFile(path);
+  bytes.writeUInt8(bytes.readUInt8(place + 26) ^ 0x10, place + 26);
+  await writeFile(path, bytes);
+  await t.rejects(
+    cluster.startHost(host),
+    new RegExp(`is damaged at byte ${place}.*[Rr]emove the member from the cluster`, 's'),
+    'it names the place and the remedy',
+  );
+  t.equal(
+    (await cluster.tryKubectl(['get', 'nodes'], { host: leader })).code,
+    0,
+    'the others go on',
+  );
+  await waitFor('the removal', () => cluster.onHost(leader, [SKEIN, 'remove', host]));
+  await cluster.onHost(host, [SKEIN, 'reset', '--yes']);
+  await cluster.startHost(host);
+  await waitFor('three voters', async () => {
+    const members = (await cluster.status(leader))?.members ?? [];
+    return members.filter(({ role }) => role === 'voter').length === hosts.length;
+  });
+  await agree(t, 'after it joined anew');
 });
 
 t.test(
@@ -178,7 +208,7 @@ t.test(
     t.match(said, /ENOSPC/, 'it says why');
     await cluster.onHost(host, ['rm', `${log}/filler`]);
     await cluster.startHost(host);
-    await audit(t, 'after the disk was full');
+    await agree(t, 'after the disk was full');
     const { items } = await client.json<List>(host, DEFAULT_MAPS);
     const there = new Set(items.map(({ metadata }) => metadata.name));
     t.strictSame(
@@ -192,11 +222,27 @@ t.test(
   },
 );
 
+t.test('durability: a data directory that cannot be written is refused in one line', async (t) => {
+  const leader = await cluster.leader();
+  const host = hosts.find((one) => one !== leader) ?? '';
+  await cluster.stopHost(host);
+  await cluster.onHost(host, ['mount', '-o', 'remount,bind,ro', '/var/lib/skein']);
+  const message = await cluster.startHost(host).then(
+    () => 'started',
+    (error: Error) => error.message,
+  );
+  t.match(message, /skein: .*(EROFS|read-only)/, 'it says why');
+  t.notMatch(message, /^\s+at /m, 'in words, not in a trace');
+  await cluster.onHost(host, ['mount', '-o', 'remount,bind,rw', '/var/lib/skein']);
+  await cluster.startHost(host);
+  await agree(t, 'when it can be written again');
+});
+
 t.test('durability: what exists cannot be created again, what is gone stays gone', async (t) => {
-  const { items } = await client.json<List>(hosts[0] ?? '', ledgers[0]?.path ?? '');
+  const { items } = await client.json<List>(hosts[0] ?? '', BOOKS);
   const codes = { again: new Set<number>(), gone: new Set<number>() };
   for (const [at, { metadata }] of items.slice(-60).entries()) {
-    const answer = await client.call(hosts[at % hosts.length] ?? '', ledgers[0]?.path ?? '', {
+    const answer = await client.call(hosts[at % hosts.length] ?? '', BOOKS, {
       method: 'POST',
       body: { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: metadata.name } },
     });
@@ -204,11 +250,9 @@ t.test('durability: what exists cannot be created again, what is gone stays gone
     if (answer.code === 409) t.equal(statusOf(answer).reason, 'AlreadyExists', metadata.name);
   }
   const existing = new Set(items.map(({ metadata }) => metadata.name));
-  const entries = ledgers.flatMap((ledger) => ledger.entries);
+  const entries = clients.ledgers.flatMap((ledger) => ledger.entries);
   for (const { name } of entries.filter((entry) => !existing.has(entry.name)).slice(0, 100)) {
-    for (const host of hosts) {
-      codes.gone.add((await client.call(host, `${ledgers[0]?.path}/${name}`)).code);
-    }
+    for (const host of hosts) codes.gone.add((await client.call(host, `${BOOKS}/${name}`)).code);
   }
   t.strictSame([...codes.again], [409], 'creating again is a conflict');
   t.strictSame([...codes.gone], [404], 'what was deleted is found nowhere');
