@@ -175,6 +175,7 @@ class Member implements Consensus {
         machine: stateMachine,
         clock,
         logger,
+        followed: () => leastFollowed(raft.status()),
         applied: () => (this.#engine.installing ? undefined : this.#engine.applied),
         metaAt: (index) => raft.snapshotMeta(index),
         retain: () => this.#transfer.oldestSending,
@@ -291,8 +292,8 @@ class Member implements Consensus {
     return this.#components.storage.oldest();
   }
 
-  async discardOld(): Promise<void> {
-    if (!this.#stopped && this.#engine.running) await this.#snapshotter.discard();
+  async discardOld(upTo: LogIndex): Promise<void> {
+    if (!this.#stopped && this.#engine.running) await this.#snapshotter.discard(upTo);
   }
 
   async stop(): Promise<void> {
@@ -438,4 +439,11 @@ class Member implements Consensus {
       });
     onFatal(error);
   }
+}
+
+/** Index up to which every member that answers has the leader's log; no limit where this member does not lead. */
+function leastFollowed({ id, role, progress }: RaftStatus): number {
+  if (role !== 'leader') return Number.POSITIVE_INFINITY;
+  const others = progress.filter(({ node, recentlyActive }) => node !== id && recentlyActive);
+  return Math.min(...others.map(({ match }) => match));
 }

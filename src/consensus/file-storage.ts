@@ -47,7 +47,7 @@ export function createFileStorage(options: FileStorageOptions): Storage {
     },
     append: (batch) => opened().append(batch),
     compact: (upTo) => opened().compact(upTo),
-    roll: () => opened().roll(),
+    roll: (upTo) => opened().roll(upTo),
     oldest: async () => ({
       entry: opened().oldestIndex as LogIndex | undefined,
       snapshot: (await snapshots.oldestIndex()) as LogIndex | undefined,

@@ -28,6 +28,8 @@ export type SnapshotterComponents = {
   readonly logger: Logger;
   /** Index of the newest applied entry; undefined while a leader's snapshot takes the state's place. */
   readonly applied: () => LogIndex | undefined;
+  /** Index up to which every member that answers has the log. */
+  readonly followed: () => number;
   /** What a snapshot at `index`, the newest applied entry, stands for. */
   readonly metaAt: (index: LogIndex) => SnapshotMeta;
   /** Entries behind this index must stay (a transfer is under way). */
@@ -88,16 +90,17 @@ export class Snapshotter {
   }
 
   /**
-   * Takes a snapshot and deletes all of the log that it stands for, so that nothing of what was written before this call is left
-   * in any file. What is not applied yet, or wanted by a transfer, stays: the caller looks at `Storage.oldest` and asks again.
+   * Takes a snapshot and deletes the log up to `upTo`, to the last file with an entry of it. What is not applied yet, what a member
+   * that answers lacks, and what a transfer needs stays: the caller looks at `Storage.oldest` and asks again.
    */
-  async discard(): Promise<void> {
+  async discard(upTo: LogIndex): Promise<void> {
     // First, so that what is written meanwhile does not keep a file alive that holds what is to go.
-    await this.#components.storage.roll();
+    await this.#components.storage.roll(upTo);
     while (this.#running !== undefined) await this.#running;
-    const index = this.#components.applied();
+    const { applied, followed } = this.#components;
+    const index = applied();
     if (index === undefined || index === 0 || this.#stopped) return;
-    this.#begin(index, (taken) => this.#limited(taken + 1));
+    this.#begin(index, (taken) => this.#limited(Math.min(taken, followed()) + 1));
     await this.#running;
   }
 

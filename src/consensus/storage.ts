@@ -67,8 +67,8 @@ export interface Storage {
   append(batch: LogBatch): Promise<void>;
   /** Entries up to `upTo` are not needed any more; may keep some. */
   compact(upTo: LogIndex): Promise<void>;
-  /** Resolves when what is appended later lies in files of its own, so that `compact` can delete everything before it. */
-  roll(): Promise<void>;
+  /** Resolves when no entry up to `upTo` shares a file with what is appended later, so that `compact` can delete them all. */
+  roll(upTo: LogIndex): Promise<void>;
   oldest(): Promise<OldestStored>;
   /** Begins a snapshot; older ones are deleted when it is committed, unless they are being read. */
   writeSnapshot(meta: SnapshotMeta): Promise<SnapshotWriter>;

@@ -76,10 +76,10 @@ export interface Consensus {
   /** The oldest of what this member's disk still holds. */
   oldestStored(): Promise<OldestStored>;
   /**
-   * Deletes from this member's disk what a new snapshot stands for, log and former snapshots alike. What others are being sent, or what
-   * is not applied yet, stays for the time being: look at `oldestStored`, and ask again.
+   * Takes a snapshot and deletes from this member's disk the log up to `upTo` and all former snapshots. What others lack or are being
+   * sent, and what is not applied yet, stays for the time being: look at `oldestStored`, and ask again.
    */
-  discardOld(): Promise<void>;
+  discardOld(upTo: LogIndex): Promise<void>;
   /** Stops without handing over. Containers and other nodes go on. */
   stop(): Promise<void>;
 }

@@ -55,8 +55,8 @@ export class WriteAheadLog {
   #queue: Waiting[] = [];
   #flushing: Promise<void> | undefined;
   #failure: SkeinError | undefined;
-  /** The next write begins a new segment. */
-  #rolling = false;
+  /** The next write begins a new segment if the current one holds an entry up to this index. */
+  #rollUpTo = 0;
 
   private constructor(options: WriteAheadLogOptions) {
     this.#options = { segmentBytes: 16 * 1024 * 1024, groupBytesMax: 4 * 1024 * 1024, ...options };
@@ -86,9 +86,9 @@ export class WriteAheadLog {
     });
   }
 
-  /** Begins a new segment, unless the current one is empty. */
-  roll(): Promise<void> {
-    this.#rolling = true;
+  /** Begins a new segment if the current one holds an entry up to `upTo`. */
+  roll(upTo: LogIndex): Promise<void> {
+    this.#rollUpTo = upTo;
     return this.append({ entries: [] });
   }
 
@@ -211,8 +211,8 @@ export class WriteAheadLog {
   async #segmentFor(bytes: number): Promise<{ segment: SegmentFile; carried: WalRecord[] }> {
     const { directory, segmentBytes, nodeId, clusterId } = this.#options;
     const current = this.#current;
-    const rolling = this.#rolling;
-    this.#rolling = false;
+    const rolling = (current?.firstIndex ?? Number.POSITIVE_INFINITY) <= this.#rollUpTo;
+    this.#rollUpTo = 0;
     const fits = !rolling && current !== undefined && current.position + bytes <= segmentBytes;
     if (fits || current?.position === SEGMENT_HEADER_BYTES) {
       return { segment: current as SegmentFile, carried: [] };

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { asIndex } from '../../raft/types.ts';
 import { createFileStorage } from '../../src/consensus/file-storage.ts';
 import { TestCluster, type TestMember } from '../support/consensus-cluster.ts';
 import { put } from '../support/store-values.ts';
@@ -24,6 +25,14 @@ async function cluster(names: readonly string[]): Promise<TestCluster> {
 
 const write = (member: TestMember, key: string, text: string) =>
   member.store.transact({ checks: [], operations: [put(key, { text })] });
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + 10_000;
+  while (!(await condition())) {
+    if (performance.now() > endMs) throw new Error('not within 10 s');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
 
 /** Everything in the member's files. */
 async function bytesOf(name: string): Promise<string> {
@@ -49,7 +58,10 @@ t.test('discard: nothing of what was deleted or replaced before is left in any f
     const mark = member.consensus.status().applied;
     // Meanwhile the group goes on.
     const busy = Array.from({ length: 20 }, (_, n) => write(leader, `/x/y//n${n}`, 'n'));
-    await member.consensus.discardOld();
+    await until(async () => {
+      await member.consensus.discardOld(mark);
+      return ((await member.consensus.oldestStored()).entry ?? Number.POSITIVE_INFINITY) > mark;
+    });
     await Promise.all(busy);
     const { entry = Number.POSITIVE_INFINITY, snapshot = 0 } =
       await member.consensus.oldestStored();
@@ -58,8 +70,8 @@ t.test('discard: nothing of what was deleted or replaced before is left in any f
     t.match(await bytesOf(name), /present-words/);
   }
   const [first, second] = [...group.members.keys()];
-  await group.member(first ?? '').consensus.discardOld();
-  await group.member(first ?? '').consensus.discardOld();
+  await group.member(first ?? '').consensus.discardOld(asIndex(1));
+  await group.member(first ?? '').consensus.discardOld(asIndex(1));
   group.kill(second ?? '');
   const again = await group.start(second ?? '');
   await write(await group.leader(), '/x/y//after', 'later-words');

@@ -266,7 +266,7 @@ for (const [name, make] of Object.entries(benches)) {
     const second = bench.next();
     await second.open();
     t.strictSame(await second.oldest(), { entry: 1, snapshot: 21 });
-    const rolled = second.roll();
+    const rolled = second.roll(asIndex(21));
     await second.append({ entries: range(22, 23, 2) });
     await rolled;
     await second.compact(asIndex(21));

@@ -4,6 +4,7 @@
  * it is done. Nobody coordinates anything: a change of leader, or a member that was away, makes no difference.
  */
 
+import type { LogIndex } from '../../../raft/types.ts';
 import type { Consensus } from '../../consensus/types.ts';
 import { sleep } from '../../lib/async.ts';
 import { backoffMs } from '../../lib/backoff.ts';
@@ -84,7 +85,7 @@ export class Purge {
         }
         log.debug({ left, attempt }, 'deleting what is older than the key in force');
         if (attempt > 0) await sleep(backoffMs(attempt - 1, random, RETRY), clock, signal);
-        await consensus.discardOld();
+        await consensus.discardOld(sealing.since as LogIndex);
       }
     } catch (error) {
       if (signal.aborted) return;

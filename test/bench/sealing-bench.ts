@@ -1,0 +1,79 @@
+/**
+ * What sealing costs: `node test/bench/sealing-bench.ts`. Beside each figure the same without sealing, and the bare cipher, which
+ * is the limit.
+ */
+
+import { createCipheriv, randomBytes } from 'node:crypto';
+import { asIndex, asTerm } from '../../raft/types.ts';
+import { ClusterKey } from '../../src/sealing/cluster-key.ts';
+import { DEFAULT_KINDS, encodeRecord, newRecord } from '../../src/sealing/record.ts';
+import { encodeCommand } from '../../src/store/commands.ts';
+import { StoreState } from '../../src/store/state.ts';
+import { put } from '../support/store-values.ts';
+
+const ROUNDS = 20_000;
+const SIZES = [256, 1024, 16 * 1024];
+
+/** Microseconds per call, the best of three runs. */
+function measure(work: (round: number) => void): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (let run = 0; run < 3; run++) {
+    const startMs = performance.now();
+    for (let round = 0; round < ROUNDS; round++) work(round);
+    best = Math.min(best, ((performance.now() - startMs) * 1000) / ROUNDS);
+  }
+  return best;
+}
+
+const clusterKey = ClusterKey.generate();
+const stateOf = (sealed: boolean): StoreState => {
+  const state = new StoreState({ clusterKey, historyEventsMax: 100 });
+  if (sealed) state.found(encodeRecord(newRecord(clusterKey, DEFAULT_KINDS, 0)));
+  return state;
+};
+
+/** A write without consensus: encode, decode, apply. */
+function writeMicros(kind: 'secrets' | 'configmaps', bytes: number, sealed: boolean): number {
+  const state = stateOf(sealed);
+  const text = 'x'.repeat(bytes);
+  let sequence = 0;
+  return measure((round) => {
+    const operations = [put(`/core/${kind}/default/k${round % 100}`, { text })];
+    const origin = { client: 'bench', sequence: ++sequence, acknowledged: sequence - 1, born: 0 };
+    const command = {
+      ...origin,
+      kind: 'transaction',
+      transaction: { checks: [], operations },
+    } as const;
+    const data = encodeCommand(command, state.sealing.inForce);
+    state.apply([{ index: asIndex(state.appliedIndex + 1), term: asTerm(1), data }]);
+  });
+}
+
+const key = randomBytes(32);
+const row = (...cells: readonly (string | number)[]): void => {
+  const texts = cells.map((cell) => (typeof cell === 'number' ? cell.toFixed(1) : cell));
+  process.stdout.write(`${texts.map((text) => text.padStart(16)).join('')}\n`);
+};
+row(
+  'bytes',
+  'secret, sealed',
+  'secret, plain',
+  'difference',
+  'bare cipher',
+  'other, on',
+  'other, off',
+);
+for (const bytes of SIZES) {
+  const value = Buffer.alloc(bytes, 'x');
+  const cipher = measure(() => {
+    const one = createCipheriv('aes-256-gcm', key, key.subarray(0, 12));
+    one.update(value);
+    one.final();
+    one.getAuthTag();
+  });
+  const sealed = writeMicros('secrets', bytes, true);
+  const plain = writeMicros('secrets', bytes, false);
+  const others = [true, false].map((on) => writeMicros('configmaps', bytes, on));
+  row(String(bytes), sealed, plain, sealed - plain, cipher, ...others);
+}
