@@ -31,6 +31,8 @@ const SCAN_MAX = 10_000;
 
 /** Everything up to `revision` was there at `ms`. */
 type Mark = { readonly revision: Revision; readonly ms: number };
+/** What happened between the two is known in its sum only. */
+type Jump = { readonly from: Revision; readonly to: Revision };
 
 /** Events in revision order, the oldest dropped when a limit is passed. */
 export class History {
@@ -44,6 +46,7 @@ export class History {
   #oldest: Revision;
   #exactSince = 0 as Revision;
   #marks: Mark[] = [];
+  #jumps: Jump[] = [];
 
   constructor(options: HistoryOptions = {}, oldest = 0 as Revision) {
     this.#eventsMax = options.historyEventsMax ?? 250_000;
@@ -103,7 +106,17 @@ export class History {
     this.#trim();
   }
 
-  /** Events under `prefix` behind `from`, in order. `from` must not be older than the window. */
+  /**
+   * Undefined if whoever has seen everything up to `from` can go on from here; otherwise a revision from which one can. Inside
+   * a jump one cannot: 1. a key is created at 60 and deleted at 90; 2. a replica jumps from 50 to 100, and knows of neither;
+   * 3. whoever saw the creation elsewhere and came to this replica would keep the key for ever.
+   */
+  unableToResume(from: Revision): Revision | undefined {
+    if (from < this.#oldest) return this.#oldest;
+    return this.#jumpAt(from)?.to;
+  }
+
+  /** Events under `prefix` behind `from`, in order. One must be able to resume there. */
   since(from: Revision, prefix: string): StoreEvent[] {
     const found: StoreEvent[] = [];
     for (let at = this.#firstBehind(from); at < this.#events.length; at++) {
@@ -114,8 +127,8 @@ export class History {
   }
 
   /**
-   * The next events under `prefix` behind `from`, as many as `eventsMax` and whole revisions only: the next page
-   * begins behind `through`.
+   * The next events under `prefix` behind `from`, as many as `eventsMax`, but whole revisions and whole jumps: the next page
+   * begins behind `through`, where one must be able to resume.
    */
   page(from: Revision, prefix: string, eventsMax: number): EventPage {
     const events: StoreEvent[] = [];
@@ -125,17 +138,21 @@ export class History {
       const event = this.#events[at] as StoreEvent;
       const { revision, key } = event.object;
       const enough = events.length >= eventsMax || at - first >= SCAN_MAX;
-      if (enough && revision !== through) return { events, through, complete: false };
+      if (enough && revision !== through && this.#jumpAt(through) === undefined) {
+        return { events, through, complete: false };
+      }
       if (covers(prefix, key)) events.push(event);
       through = revision;
     }
     return { events, through, complete: true };
   }
 
-  /** The state jumped to `revision`; `events` lead there, and only in their sum. */
-  jump(events: readonly StoreEvent[], revision: Revision): void {
+  /** The state jumped; `events` lead there, and only in their sum. */
+  jump(events: readonly StoreEvent[], span: Jump): void {
     for (const event of events) this.push(event);
-    this.#exactSince = revision;
+    this.#exactSince = span.to;
+    this.#jumps = this.#jumps.filter(({ to }) => to > this.#oldest);
+    this.#jumps.push(span);
   }
 
   /**
@@ -154,9 +171,15 @@ export class History {
   reset(revision: Revision): void {
     this.#events = [];
     this.#marks = [];
+    this.#jumps = [];
     this.#head = 0;
     this.#bytes = 0;
     this.#oldest = revision;
+  }
+
+  /** The jump that passed over what came right behind `revision`, if one began before. */
+  #jumpAt(revision: Revision): Jump | undefined {
+    return this.#jumps.find(({ from, to }) => from < revision && revision < to);
   }
 
   #first(): StoreEvent | undefined {

@@ -7,8 +7,8 @@ import type { Revision, StoredObject, StoreEvent } from './types.ts';
 
 /**
  * Events that lead from `before` to `after`, in revision order, all of them behind `span.from`. Intermediate versions are
- * skipped. The true revision of a deletion is not known: a key that is gone gets `span.to`, a key that
- * came anew gets the one before its creation; both are late enough to resume a watch from.
+ * skipped. The true revision of a deletion is not known, so deletions come first, as early as can be: whoever breaks off on the
+ * way and resumes from its last event elsewhere is told of a deletion twice rather than never.
  */
 export function stateDifference(
   before: SortedReader<StoredObject>,
@@ -17,12 +17,8 @@ export function stateDifference(
 ): StoreEvent[] {
   const events: StoreEvent[] = [];
   for (const previous of before.values('')) {
-    const object = after.get(previous.key);
-    if (object === undefined) events.push(deletion(previous, span.to));
-    else if (object.createRevision !== previous.createRevision) {
-      const deleted = Math.max(span.from + 1, object.createRevision - 1) as Revision;
-      events.push(deletion(previous, deleted));
-    }
+    const same = after.get(previous.key)?.createRevision === previous.createRevision;
+    if (!same) events.push(deletion(previous, (span.from + 1) as Revision));
   }
   for (const object of after.values('')) {
     const previous = before.get(object.key);

@@ -153,8 +153,8 @@ export class StoreState implements StateMachine, StoreReader {
   ):
     | ({ readonly kind: 'events' } & EventPage)
     | { readonly kind: 'too-old'; readonly oldest: Revision } {
-    const oldest = this.#history.oldest;
-    if (from < oldest) return { kind: 'too-old', oldest };
+    const oldest = this.#history.unableToResume(from);
+    if (oldest !== undefined) return { kind: 'too-old', oldest };
     if (this.#unchangedSince(prefix, from)) {
       return { kind: 'events', events: [], through: this.#revision, complete: true };
     }
@@ -185,8 +185,8 @@ export class StoreState implements StateMachine, StoreReader {
   ):
     | { readonly kind: 'watching'; readonly watch: StoreWatch }
     | { readonly kind: 'too-old'; readonly oldest: Revision } {
-    const oldest = this.#history.oldest;
-    if (from !== undefined && from < oldest) return { kind: 'too-old', oldest };
+    const oldest = from === undefined ? undefined : this.#history.unableToResume(from);
+    if (oldest !== undefined) return { kind: 'too-old', oldest };
     const missed =
       from === undefined || this.#unchangedSince(prefix, from)
         ? []
@@ -336,13 +336,10 @@ export class StoreState implements StateMachine, StoreReader {
       applied: this.#appliedIndex,
       snapshot: image.appliedIndex,
     });
-    const first = this.#revision === 0;
-    const events = first
-      ? []
-      : stateDifference(this.#objects, image.objects, {
-          from: this.#revision,
-          to: image.revision,
-        });
+    const span = { from: this.#revision, to: image.revision };
+    // At a start nobody watches, and there is no past to resume from.
+    const first = this.#revision === 0 && this.#hub.size === 0;
+    const events = first ? [] : stateDifference(this.#objects, image.objects, span);
     this.#objects = image.objects;
     this.#bytes = 0;
     for (const object of image.objects.values('')) this.#bytes += weightOf(object);
@@ -353,7 +350,7 @@ export class StoreState implements StateMachine, StoreReader {
     this.#revision = image.revision;
     this.#appliedIndex = image.appliedIndex;
     if (first) this.#history.reset(image.revision);
-    else this.#history.jump(events, image.revision);
+    else this.#history.jump(events, span);
     for (const event of events) this.#hub.collect(event);
     this.#hub.flush(this.#revision);
     this.#waiters.reached(this.#revision);

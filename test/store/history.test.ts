@@ -135,7 +135,7 @@ t.test('history: a prefix without a slash at its end is one key', async (t) => {
 });
 
 t.test(
-  'history: a jump to a later state can be watched across, and not listed inside',
+  'history: a jump to a later state can be watched across, and neither watched nor listed from inside',
   async (t) => {
     const leader = new Replica();
     const follower = new Replica();
@@ -150,18 +150,48 @@ t.test(
     leader.write(put('/x/y//fresh', {}));
     await follower.state.restore(leader.state.snapshot().chunks());
     t.equal(follower.state.oldestRevision(), 0);
-    t.equal(things(follower.state, 4), 'changed -anew anew -gone fresh');
-    t.equal(things(follower.state, 2), 'anew changed changed -anew anew -gone fresh');
-    t.equal(
-      things(follower.state, 8),
-      '-gone fresh',
-      'who was told by another member goes on here',
-    );
+    t.equal(things(follower.state, 4), '-anew -gone changed anew fresh');
+    t.equal(things(follower.state, 2), 'anew changed -anew -gone changed anew fresh');
+    t.equal(things(follower.state, 9), '');
     t.equal(follower.state.list('/x/', { atRevision: revision(6) }).kind, 'too-old');
     t.equal(follower.state.list('/x/', { atRevision: revision(3) }).kind, 'too-old');
     t.equal(follower.state.list('/x/', { atRevision: revision(9) }).kind, 'listed');
   },
 );
+
+t.test('history: whoever saw inside a jump what it passed over is sent back to list', async (t) => {
+  const leader = new Replica();
+  const follower = new Replica();
+  for (const replica of [leader, follower]) replica.write(put('/x/y//kept', {}));
+  leader.write(put('/x/y//passing', {}));
+  leader.write(put('/x/y//kept', { n: 1 }));
+  leader.write(del('/x/y//passing'));
+  leader.write(put('/x/y//kept', { n: 2 }));
+  await follower.state.restore(leader.state.snapshot().chunks());
+  // Told by another member of the creation at 2, it would never hear of the deletion at 4 here.
+  const expected = { kind: 'too-old', oldest: 5 };
+  for (const from of [2, 3, 4]) {
+    t.match(follower.state.eventsSince('/x/', revision(from), 10), expected);
+    t.match(
+      follower.state.watch('/x/', revision(from), () => {}),
+      expected,
+    );
+  }
+  t.match(follower.state.eventsSince('/x/', revision(1), 1), { kind: 'events', complete: true });
+  t.equal(things(follower.state, 5), '');
+});
+
+t.test('history: who watches an empty replica is told of the state it jumps to', async (t) => {
+  const leader = new Replica();
+  leader.write(put('/x/y//there', {}));
+  const follower = new Replica();
+  const seen: string[] = [];
+  follower.state.watch('/x/', revision(0), (events) => {
+    for (const { object } of events) seen.push(object.key);
+  });
+  await follower.state.restore(leader.state.snapshot().chunks());
+  t.strictSame(seen, ['/x/y//there']);
+});
 
 t.test(
   'history: a window that fills up names the revision that is about to be left behind',
