@@ -122,7 +122,7 @@ export class Snapshotter {
     const source = machine.snapshot();
     this.#bytesAtLast = this.#bytes;
     this.#last = index;
-    this.#running = this.#write(meta, source.chunks(), keepFrom)
+    this.#running = this.#write(meta, source.chunks({ overwrite: true }), keepFrom)
       .catch((error: unknown) => this.#components.onFatal(error))
       .finally(() => {
         source.release();

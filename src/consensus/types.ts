@@ -26,8 +26,16 @@ export interface StateMachine {
   restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
 }
 
+export type ChunkOptions = {
+  /**
+   * The reader is done with a chunk when it asks for the next one, so that its memory may be used again: a large state
+   * would otherwise leave its own size behind as garbage. Default false.
+   */
+  readonly overwrite?: boolean;
+};
+
 export interface SnapshotSource {
-  chunks(): AsyncIterable<Uint8Array>;
+  chunks(options?: ChunkOptions): AsyncIterable<Uint8Array>;
   release(): void;
 }
 

@@ -7,8 +7,8 @@
  * Equal states give equal bytes all the same: nothing in a seal is random.
  */
 
-import { Packr } from 'msgpackr';
-import type { SnapshotSource } from '../consensus/types.ts';
+import { Packr, RESET_BUFFER_MODE } from 'msgpackr';
+import type { ChunkOptions, SnapshotSource } from '../consensus/types.ts';
 import { crc32c } from '../lib/crc32c.ts';
 import { messageOf, SkeinError } from '../lib/errors.ts';
 import { invariant } from '../lib/invariant.ts';
@@ -38,6 +38,8 @@ const FORMAT = 'skein-store';
 const FORMAT_VERSION = 1;
 /** Written only where a sealing record is in force, which is where every member can read it. */
 const FORMAT_VERSION_SEALED = 2;
+/** Length and checksum before a frame's payload. */
+const HEAD_BYTES = 8;
 /** Object bytes of one frame; a frame is what one turn of the event loop encodes. */
 const FRAME_BYTES = 256 * 1024;
 
@@ -64,8 +66,8 @@ const packr = new Packr({ useRecords: false });
 export function snapshotSource(image: StateImage<SortedReader<StoredObject>>): SnapshotSource {
   let released = false;
   return {
-    async *chunks() {
-      for (const frame of frames(image)) {
+    async *chunks(options) {
+      for (const frame of frames(image, options)) {
         invariant(!released, 'a released snapshot is not read');
         yield frame;
       }
@@ -162,10 +164,19 @@ async function decodeStream(
   }
 }
 
-function* frames(image: StateImage<SortedReader<StoredObject>>): Generator<Uint8Array> {
+function* frames(
+  image: StateImage<SortedReader<StoredObject>>,
+  { overwrite = false }: ChunkOptions = {},
+): Generator<Uint8Array> {
   let checksum = 0;
+  let scratch: Buffer | undefined;
   const frame = (payload: unknown): Buffer => {
-    const bytes = frameOf(packr.pack(payload));
+    // In the packer's own memory, which the next packing uses again.
+    const packed = packr.pack(payload, RESET_BUFFER_MODE);
+    const fits = scratch !== undefined && scratch.length >= HEAD_BYTES + packed.length;
+    const room = fits && scratch ? scratch : Buffer.allocUnsafeSlow(HEAD_BYTES + packed.length);
+    if (overwrite) scratch = room;
+    const bytes = writeFrame(room, packed);
     checksum = crc32c(bytes.subarray(4, 8), checksum);
     return bytes;
   };
@@ -188,12 +199,11 @@ function* frames(image: StateImage<SortedReader<StoredObject>>): Generator<Uint8
   yield frame(['end', image.objects.size, checksum] satisfies Trailer);
 }
 
-function frameOf(payload: Buffer): Buffer {
-  const frame = Buffer.allocUnsafe(8 + payload.length);
-  frame.writeUInt32LE(payload.length, 0);
-  frame.writeUInt32LE(crc32c(payload), 4);
-  frame.set(payload, 8);
-  return frame;
+function writeFrame(room: Buffer, payload: Buffer): Buffer {
+  room.writeUInt32LE(payload.length, 0);
+  room.writeUInt32LE(crc32c(payload), 4);
+  room.set(payload, HEAD_BYTES);
+  return room.subarray(0, HEAD_BYTES + payload.length);
 }
 
 /** The shape behind a matching checksum is the one this file wrote. */
