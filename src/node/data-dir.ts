@@ -152,6 +152,7 @@ async function makeDirectory(path: string): Promise<void> {
 const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full; free some space',
   EDQUOT: 'the disk quota is used up',
+  EIO: 'the disk fails (dmesg says more); replace it and join this machine anew',
   EROFS: 'the file system is read-only; mount it for writing',
   EACCES: 'permission is denied; run as root',
   EPERM: 'permission is denied; run as root',

@@ -62,6 +62,7 @@ t.test('data-dir: a directory that cannot be written is told with the remedy', a
   for (const [code, words] of [
     ['ENOSPC', /disk is full/],
     ['EROFS', /read-only/],
+    ['EIO', /disk fails.*join this machine anew/],
     ['EACCES', /run as root/],
   ] as const) {
     const cause = Object.assign(new Error(`${code}: write`), { code, syscall: 'write' });
