@@ -104,7 +104,10 @@ async function start(config: NodeConfig, starting: Starting): Promise<void> {
     {
       ...shared,
       signal,
-      onFatal: (error) => onFatal(error instanceof Error ? error : new Error(messageOf(error))),
+      onFatal: (error) => {
+        const cause = unusable(config.dataDir, error);
+        onFatal(cause instanceof Error ? cause : new Error(messageOf(cause)));
+      },
     },
     { config, given, paths, token, version: VERSION },
   );

@@ -151,9 +151,9 @@ t.test('disk: a follower whose disk hangs holds nobody up', async (t) => {
   t.ok(pauseMs < ELECTION_MS_MAX, 'writes went on');
 });
 
-for (const [condition, error] of [
-  ['failing', /EIO/],
-  ['read-only', /EROFS/],
+for (const [condition, error, words] of [
+  ['failing', /EIO/, /the disk fails/],
+  ['read-only', /EROFS/, /the file system is read-only/],
 ] as const) {
   t.test(
     `disk: a leader whose disk is ${condition} ends and says why; it comes back`,
@@ -167,12 +167,14 @@ for (const [condition, error] of [
         const lines = (await said()).trim().split('\n');
         const last = lines.at(-1) ?? '';
         t.match(last, error, 'the last line of the log names the error');
+        t.match(last, words, 'and says what it means');
         t.match(last, /"level":"error".*the node cannot go on/, 'as an error');
         const refusal = await cluster.startHost(before.leader).then(
           () => undefined,
           (reason: Error) => reason.message,
         );
-        t.match(refusal, error, 'it does not start on such a disk, and says why');
+        t.match(refusal, words, 'it does not start on such a disk, and says why');
+        t.notMatch(refusal, /^\s+at /m, 'in words, not in a trace');
         await cluster.heal();
         await cluster.startHost(before.leader);
       });
