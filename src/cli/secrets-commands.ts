@@ -10,6 +10,7 @@ import { local } from './local.ts';
 import type { SecretsStatus } from './status-types.ts';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const sayAside = (line: string): void => void process.stderr.write(`${line}\n`);
 const outputFormat = oneOf('text', 'json');
 
 /** A change waits for a quorum, and a status for nodes that do not answer. */
@@ -103,7 +104,7 @@ function changing(command: Command, action: string): Command {
         body: { action, ...(kinds ? { kinds } : {}) },
         deadlineMs: DEADLINE_MS,
       });
-      if (wait) status = await finished(dataDir, status, { timeout, quiet: output === 'json' });
+      if (wait) status = await finished(dataDir, status, timeout);
       show(status, output);
       if (!wait || status.complete) return;
       throw new SkeinError(
@@ -117,15 +118,15 @@ function changing(command: Command, action: string): Command {
 async function finished(
   dataDir: string,
   first: SecretsStatus,
-  { timeout, quiet }: { readonly timeout: number; readonly quiet: boolean },
+  timeoutSeconds: number,
 ): Promise<SecretsStatus> {
-  const endMs = performance.now() + timeout * 1000;
+  const endMs = performance.now() + timeoutSeconds * 1000;
   let status = first;
   let told = '';
   for (;;) {
     const done = status.nodes.filter(({ state }) => state === 'done').length;
     const line = `${done} of ${status.nodes.length} nodes hold nothing older than the change`;
-    if (line !== told && !quiet) say(line);
+    if (line !== told) sayAside(line);
     told = line;
     if (status.complete || performance.now() >= endMs) return status;
     await pause(LOOK_MS);
