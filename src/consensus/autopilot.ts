@@ -12,9 +12,10 @@ import {
   type MembershipOptions,
   type MembershipView,
   type MemberView,
+  PRESENT_MS,
 } from './membership.ts';
 
-type Watched = { healthySinceMs: number | undefined; heardMs: number };
+type Watched = { healthySinceMs: number | undefined; heardMs: number; heard: boolean };
 
 /** Observes one term of leadership. */
 export class Autopilot {
@@ -44,9 +45,11 @@ export class Autopilot {
     const nowMs = this.#clock.monotonicMs();
     for (const peer of status.progress) {
       if (peer.node === status.id) continue;
-      const watched = this.#watched.get(peer.node) ?? { healthySinceMs: undefined, heardMs: nowMs };
+      const watched = this.#watched.get(peer.node) ?? unheard(nowMs);
       this.#watched.set(peer.node, watched);
-      if (peer.recentlyActive) watched.heardMs = nowMs;
+      // The core gives everybody an election timeout's credit; only what somebody matches shows that they answered us.
+      if (peer.match > 0) watched.heard = true;
+      if (peer.recentlyActive && watched.heard) watched.heardMs = nowMs;
       const caughtUp =
         peer.state === 'replicate' && peer.match + this.#promotionLagMax >= status.commit;
       if (!caughtUp) watched.healthySinceMs = undefined;
@@ -70,14 +73,19 @@ export class Autopilot {
     directory: ReturnType<NonNullable<MembershipOptions['directory']>>,
   ): MemberView {
     const nowMs = this.#clock.monotonicMs();
-    const { heardMs, healthySinceMs } = this.#watched.get(node) ?? { heardMs: nowMs };
+    const { heardMs, heard, healthySinceMs } = this.#watched.get(node) ?? unheard(nowMs);
     const facts = directory.get(node);
     return {
       node,
       zone: facts?.zone,
       stale: facts === undefined && directory.size > 0,
-      silentMs: nowMs - heardMs,
+      // 1. a leader dies; 2. the next one counts the dead as present, and demotes a voter that lives; 3. no majority is left.
+      silentMs: nowMs - heardMs + (heard ? 0 : PRESENT_MS),
       healthyMs: healthySinceMs === undefined ? 0 : nowMs - healthySinceMs,
     };
   }
+}
+
+function unheard(nowMs: number): Watched {
+  return { healthySinceMs: undefined, heardMs: nowMs, heard: false };
 }

@@ -45,7 +45,7 @@ export type MemberView = {
   readonly stale: boolean;
   /** How long it has been caught up and answering; 0 if it is not. */
   readonly healthyMs: number;
-  /** How long ago it was last known to answer. */
+  /** How long ago it was last known to answer. Whoever has not answered this leader yet is not present. */
   readonly silentMs: number;
 };
 
@@ -63,7 +63,7 @@ export type MembershipDecision = {
 };
 
 /** Silence up to this long is the grain of observation, not absence. */
-const PRESENT_MS = 2_000;
+export const PRESENT_MS = 2_000;
 
 /** How many of `members` should vote: an odd number, as two of two is less safe than one of one. */
 export function votersTarget(members: number, votersMax: number): number {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { changeConfig, emptyConfState } from '../../raft/config-change.ts';
 import { majorityOf } from '../../raft/quorum.ts';
+import { asIndex, asTerm } from '../../raft/types.ts';
 import { Autopilot } from '../../src/consensus/autopilot.ts';
 import {
   decideMembership,
@@ -243,6 +244,31 @@ t.test('autopilot: on an idle group a learner that is gone is not promoted', asy
   cluster.heal();
   const zoned = new Autopilot(clock, silentLogger, { votersMax: 3, directory: () => zones });
   t.strictSame(run(3_000, zoned), ['add-voter c', 'add-voter d'], 'and not b, in the zone of a');
+});
+
+t.test('membership: a new leader takes nobody for present who has not answered it', async (t) => {
+  const confState = { ...emptyConfState, voters: ['a', 'b', 'c'] };
+  // As the core shows it right after an election: everybody has credit, and only c has answered.
+  const progress = ['a', 'b', 'c'].map((node) => ({
+    ...{ node, state: 'replicate' as const, next: asIndex(9), inflight: 0, learner: false },
+    ...{ match: asIndex(node === 'b' ? 0 : 8), recentlyActive: true },
+  }));
+  const status = {
+    ...{
+      id: 'a',
+      role: 'leader' as const,
+      term: asTerm(2),
+      leader: 'a',
+      transferTarget: undefined,
+    },
+    ...{ commit: asIndex(8), applied: asIndex(8), lastIndex: asIndex(8), firstIndex: asIndex(1) },
+    ...{ confState, progress },
+  };
+  const pilot = new Autopilot(new VirtualClock(), silentLogger, { votersMax: 1 });
+  t.match(pilot.observe(status), [{ kind: 'add-learner', node: 'b' }], 'not c, who may be needed');
+  const alone = progress.map((peer) => ({ ...peer, match: asIndex(peer.node === 'a' ? 8 : 0) }));
+  pilot.reset();
+  t.strictSame(pilot.observe({ ...status, progress: alone }), [], 'and nothing that needs them');
 });
 
 t.test('membership: nothing is begun while a change is under way', async (t) => {
