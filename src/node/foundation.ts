@@ -104,8 +104,9 @@ export async function layFoundation(
     const clusterKey = clusterKeyOf(cluster);
     const state = new StoreState({ logger: log, clusterKey });
     const founding = !cluster.settled && cluster.founder;
-    if (founding && config.secretsEncryption) {
-      state.found(encodeRecord(newRecord(clusterKey, DEFAULT_KINDS, clock.nowMs())));
+    if (founding) {
+      const key = config.secretsEncryption ? clusterKey : undefined;
+      state.found(encodeRecord(newRecord(key, DEFAULT_KINDS, clock.nowMs())));
     }
     const supersession = new Supersession();
     introduce(mesh, { cluster, state, supersession }, components, paths);

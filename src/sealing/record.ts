@@ -34,13 +34,13 @@ export function checkKinds(kinds: readonly string[]): readonly string[] {
   return [...new Set(kinds)].sort();
 }
 
-/** A record with a new data key, which seals `kinds` from now on. */
+/** A record with a new data key, which seals `kinds` from now on; without a cluster key one by which nothing is sealed. */
 export function newRecord(
-  clusterKey: ClusterKey,
+  clusterKey: ClusterKey | undefined,
   kinds: readonly string[],
   nowMs: number,
 ): SealingRecord {
-  return { key: clusterKey.makeDataKey(), kinds, madeAt: new Date(nowMs).toISOString() };
+  return { key: clusterKey?.makeDataKey() ?? null, kinds, madeAt: new Date(nowMs).toISOString() };
 }
 
 export function encodeRecord(record: SealingRecord): Buffer {

@@ -100,12 +100,13 @@ export class SealingInForce {
   openOperations(command: TransactionCommand): readonly Operation[] | undefined {
     const { sealed, transaction } = command;
     const { operations } = transaction;
-    if (sealed !== undefined && sealed.under !== this.#key?.id) return undefined;
-    const at = new Set(sealed?.at);
+    const mustBeSealed = ({ op, key }: Operation) => op === 'put' && this.seals(key);
+    if (sealed === undefined) return operations.some(mustBeSealed) ? undefined : operations;
+    if (sealed.under !== this.#key?.id) return undefined;
+    const at = new Set(sealed.at);
     const plain = (operation: Operation, position: number) =>
-      operation.op === 'put' && this.seals(operation.key) && !at.has(position);
+      mustBeSealed(operation) && !at.has(position);
     if (operations.some(plain)) return undefined;
-    if (sealed === undefined) return operations;
     return operations.map((operation, position) =>
       at.has(position) ? this.#openOperation(command, position, operation) : operation,
     );
@@ -179,7 +180,9 @@ export class Sealing {
       if (typeof decoded === 'string') return { kind: 'invalid', reason: decoded };
       if (operation.op === 'put') record = operation.value;
     }
-    return { kind: 'opened', transaction: { ...command.transaction, operations }, record };
+    const same = operations === command.transaction.operations;
+    const transaction = same ? command.transaction : { ...command.transaction, operations };
+    return { kind: 'opened', transaction, record };
   }
 
   /** A record was applied at `index`. Throws key-missing when this member cannot follow. */

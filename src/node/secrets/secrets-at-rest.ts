@@ -106,8 +106,9 @@ export class SecretsAtRest {
     const wanted = checked(kinds ?? (current?.key ? current.kinds : DEFAULT_KINDS));
     if (action === 'enable' && on && String(wanted) === String(current?.kinds)) return;
     await this.#requireAbleMembers();
-    const record = newRecord(clusterKey, wanted, clock.nowMs());
-    await this.#write(action === 'disable' ? { ...record, key: null } : record);
+    const key = action === 'disable' ? undefined : clusterKey;
+    const record = newRecord(key, wanted, clock.nowMs());
+    await this.#write(record);
     log.info({ action, kinds: wanted, key: record.key?.id }, 'the encryption of secrets changed');
   }
 
