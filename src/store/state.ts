@@ -338,7 +338,7 @@ export class StoreState implements StateMachine, StoreReader {
     });
     const span = { from: this.#revision, to: image.revision };
     // At a start nobody watches, and there is no past to resume from.
-    const first = this.#revision === 0 && this.#hub.size === 0;
+    const first = this.#appliedIndex === 0 && this.#hub.size === 0;
     const events = first ? [] : stateDifference(this.#objects, image.objects, span);
     this.#objects = image.objects;
     this.#bytes = 0;

@@ -102,6 +102,23 @@ t.test(
   },
 );
 
+t.test(
+  'sealing: a founder that died before its first entry returns under its first key',
+  async (t) => {
+    const bytes = await snapshotOf(founded());
+    const again = founded();
+    const first = again.sealing.inForce?.record.key?.id;
+    await again.restore(
+      (async function* () {
+        yield bytes;
+      })(),
+    );
+    t.not(again.sealing.inForce?.record.key?.id, first);
+    t.ok((await snapshotOf(again)).equals(bytes));
+    t.equal(again.oldestRevision(), 1, 'and nothing of the second attempt can be watched');
+  },
+);
+
 t.test('sealing: equal states give equal snapshots, whatever way they came about', async (t) => {
   const first = new Replica(founded());
   for (let n = 0; n < 40; n++) first.write([put(`/core/secrets/default/s${n}`, { n, WORD })]);
