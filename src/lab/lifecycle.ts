@@ -187,8 +187,15 @@ async function ensureSkein(
 
 async function skeinArguments(lab: LabSession, host: HostPlan): Promise<string[]> {
   const flags = [`--advertise-address=${host.address}`, ...lab.state.flags];
-  if (host.name === NODE1 || (await hasJoined(host))) return ['up', ...flags];
+  if ((await hasJoined(host)) || (await founds(lab, host))) return ['up', ...flags];
   return ['join', await newToken(lab), ...flags];
+}
+
+/** The first host makes the cluster, unless there is one already: then it was reset, and joins like any other. */
+async function founds(lab: LabSession, host: HostPlan): Promise<boolean> {
+  if (host.name !== NODE1) return false;
+  const joined = await Promise.all(lab.plan.hosts.map(hasJoined));
+  return !joined.includes(true);
 }
 
 /** A join token from whichever host answers first. */
