@@ -68,7 +68,12 @@ export function parseGrant(value: unknown): JoinGrant {
 function secretsKeyOf(value: unknown): { readonly secretsKey?: string } {
   if ((value as { secretsKey?: unknown }).secretsKey === undefined) return {};
   const secretsKey = field(value, 'secretsKey', NAME_LENGTH_MAX);
-  ClusterKey.fromText(secretsKey);
+  try {
+    ClusterKey.fromText(secretsKey);
+  } catch (cause) {
+    const text = 'the join exchange lacks a valid "secretsKey"';
+    throw new SkeinError('not-admitted', text, { cause });
+  }
   return { secretsKey };
 }
 
