@@ -5,6 +5,7 @@
 
 import type { LabCluster } from '../lab/cluster.ts';
 import { pause } from '../lab/processes.ts';
+import { describeLoss } from '../lab/unsynced.ts';
 import { waitUntil } from '../lab/wait.ts';
 import type { Harm } from './harm.ts';
 
@@ -17,6 +18,8 @@ export type FaultScene = {
   readonly amount: number;
   /** When the step is to end. */
   readonly signal: AbortSignal;
+  /** Told of what else is worth a line. */
+  readonly report: (line: string) => void;
 };
 
 type Fault = {
@@ -53,8 +56,9 @@ const isolate = ({ cluster, victim }: FaultScene) => cluster.isolate(victim);
 const freeze = ({ cluster, victim }: FaultScene) => cluster.pause(victim, true);
 const hang = ({ cluster, victim }: FaultScene) => cluster.disk(victim, { name: 'hung' });
 
-async function powerCut({ cluster, harm, victim }: FaultScene): Promise<void> {
-  await cluster.kill(victim, true);
+async function powerCut({ cluster, harm, victim, report }: FaultScene): Promise<void> {
+  const { lost } = await cluster.kill(victim, true);
+  if (lost) report(`${victim}: ${describeLoss(lost)}`);
   // Afterwards: what was seen before, at the last moment too, was another life's.
   harm.loseContainers(victim);
 }

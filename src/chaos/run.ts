@@ -213,7 +213,8 @@ class ChaosRun {
     );
     const over = this.#harm.begin(fault.harms === 'all' ? hosts : [victim]);
     const [cluster, harm] = [this.#cluster, this.#harm];
-    await fault.begin({ cluster, harm, victim, other, amount, signal });
+    const report = (line: string) => this.#say(`    ${line}`);
+    await fault.begin({ cluster, harm, victim, other, amount, signal, report });
     return over;
   }
 

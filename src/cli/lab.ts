@@ -136,9 +136,11 @@ function addFaultCommands(lab: Command): void {
       'everything on the host instead, containers included; its link goes dead',
     )
     .action(async (host: string, options: Named & { wholeHost?: boolean }) => {
-      const { labKill } = await load();
+      const { describeLoss, labKill } = await load();
       const { name, wholeHost = false } = options;
-      say(await labKill({ name, host, wholeHost }));
+      const killed = await labKill({ name, host, wholeHost });
+      say(killed.host);
+      if (killed.lost) sayProgress(describeLoss(killed.lost));
     });
   addHostFaultCommands(lab);
   sub(lab, 'cut <a> <b>', 'cut the link between two hosts')

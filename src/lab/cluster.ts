@@ -6,7 +6,15 @@ import type { NodeStatusReport } from '../cli/status-types.ts';
 import { runCommand } from '../lib/command.ts';
 import { SkeinError } from '../lib/errors.ts';
 import type { DiskCondition } from './disk-condition.ts';
-import { labClock, labDisk, labHeal, labKill, labPause, labResume } from './faults.ts';
+import {
+  type LabKilled,
+  labClock,
+  labDisk,
+  labHeal,
+  labKill,
+  labPause,
+  labResume,
+} from './faults.ts';
 import { enterHost } from './host.ts';
 import { readFaults } from './host-faults.ts';
 import { labReaddress, labStart, labStop } from './lifecycle.ts';
@@ -106,7 +114,7 @@ export class LabCluster {
     );
   }
 
-  kill(host: string, wholeHost = false): Promise<string> {
+  kill(host: string, wholeHost = false): Promise<LabKilled> {
     return labKill({ name: this.name, host, wholeHost });
   }
 

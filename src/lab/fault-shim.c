@@ -7,6 +7,9 @@
  *   16, 32, 48: sync, write, change: action u32 | errno i32 | delay in ms u32 | reserved u32
  *   64, 72, 80: how many calls of each kind met a fault, u64
  *
+ * Beside the block, in <block>.unsynced, it keeps a journal of what a power cut would lose: every write with the bytes it
+ * replaced, every change of names, and every sync. unsynced.ts reads it, and takes back what nobody had synced.
+ *
  * sync: fsync and its like. write: bytes into files. change: names and sizes of files (create, rename, remove, truncate).
  * Only files below SKEIN_FAULTS_BELOW are concerned: a log that goes elsewhere goes on being written.
  * Monotonic clocks are left alone: a wrong wall clock is what machines have, a monotonic clock that jumps is not.
@@ -16,6 +19,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,6 +27,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -52,7 +57,33 @@ struct block {
   uint64_t met[3];
 };
 
+/* What the journal says of one call; `path` and `more` (old bytes, or another path) follow. */
+struct record {
+  uint32_t magic;
+  uint32_t kind;
+  /* When, by the monotonic clock in ns: orders the records of all processes of a host. */
+  uint64_t at;
+  /* The file; for a change of names also the directory. */
+  uint64_t inode;
+  uint64_t directory;
+  uint64_t offset;
+  uint64_t length;
+  uint64_t old_size;
+  uint32_t path_bytes;
+  uint32_t more_bytes;
+};
+
+enum { WROTE = 1, SYNCED = 2, RENAMED = 3, CREATED = 4, REMOVED = 5 };
+#define RECORD_MAGIC 0x6c6e726a /* "jrnl" */
+/* A journal that grows beyond this begins anew: for a moment everything counts as synced. */
+#define JOURNAL_BYTES_MAX (32 << 20)
+#define OLD_BYTES_MAX (64 << 20)
+/* What is replaced or removed and larger than this counts as gone for good at once. */
+#define KEPT_BYTES_MAX (1 << 20)
+
 static volatile struct block *block;
+static int journal = -1;
+static pthread_mutex_t journal_lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *below;
 static size_t below_length;
 
@@ -79,6 +110,10 @@ __attribute__((constructor)) static void start(void) {
   if (mapped == MAP_FAILED) give_up("the control block cannot be mapped");
   struct block *found = mapped;
   if (found->magic != MAGIC || found->version != VERSION) give_up("the control block is none");
+  char name[512];
+  snprintf(name, sizeof name, "%s.unsynced", path);
+  journal = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (journal < 0) give_up("the journal of what is not synced cannot be opened");
   block = found;
 }
 
@@ -87,14 +122,18 @@ static int is_below(const char *path) {
   return path[below_length] == '/' || path[below_length] == '\0';
 }
 
-static int concerns_fd(int fd) {
+static int path_of(int fd, char *path, size_t bytes) {
   char link[64];
-  char path[4096];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  ssize_t length = readlink(link, path, sizeof path - 1);
+  ssize_t length = readlink(link, path, bytes - 1);
   if (length < 0) return 0;
   path[length] = '\0';
   return is_below(path);
+}
+
+static int concerns_fd(int fd) {
+  char path[4096];
+  return path_of(fd, path, sizeof path);
 }
 
 static void nap(void) {
@@ -129,37 +168,148 @@ static int meet_path(int kind, const char *path) {
   return armed(kind) && path && is_below(path) ? meet(kind, -1, 0) : 0;
 }
 
+static uint64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+static void note(struct record record, const char *path, const void *more) {
+  static __typeof__(&writev) real;
+  if (!real) real = (__typeof__(&writev))dlsym(RTLD_NEXT, "writev");
+  record.magic = RECORD_MAGIC;
+  record.path_bytes = path ? strlen(path) : 0;
+  struct iovec parts[] = {
+      {&record, sizeof record},
+      {(void *)path, record.path_bytes},
+      {(void *)more, record.more_bytes},
+  };
+  pthread_mutex_lock(&journal_lock);
+  struct stat info;
+  if (fstat(journal, &info) == 0 && info.st_size > JOURNAL_BYTES_MAX) syscall(SYS_ftruncate, journal, 0L);
+  if (real(journal, parts, 3) < 0) give_up("the journal of what is not synced cannot be written");
+  pthread_mutex_unlock(&journal_lock);
+}
+
+static int all_zero(const char *bytes, size_t count) {
+  for (size_t at = 0; at < count; at++) {
+    if (bytes[at]) return 0;
+  }
+  return 1;
+}
+
+/* Before a write of `length` bytes at `offset`: what stands there. Zeros are not copied. */
+static void note_write(int fd, off_t offset, size_t length) {
+  char path[4096];
+  struct stat info;
+  if (!block || !path_of(fd, path, sizeof path) || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return;
+  struct record record = {.kind = WROTE, .at = now_ns(), .inode = info.st_ino};
+  record.offset = offset;
+  record.length = length;
+  record.old_size = info.st_size;
+  size_t there = offset >= info.st_size ? 0 : (size_t)(info.st_size - offset);
+  if (there > length) there = length;
+  char *old = NULL;
+  if (there > 0 && there <= OLD_BYTES_MAX && (old = malloc(there))) {
+    int reader = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = reader < 0 ? -1 : pread(reader, old, there, offset);
+    if (reader >= 0) close(reader);
+    if (got > 0 && !all_zero(old, got)) record.more_bytes = got;
+  }
+  note(record, path, old);
+  free(old);
+}
+
+/* After a sync that began at `began`. */
+static int note_sync(int outcome, int fd, uint64_t began) {
+  char path[4096];
+  struct stat info;
+  int error = errno;
+  if (outcome == 0 && block && path_of(fd, path, sizeof path) && fstat(fd, &info) == 0) {
+    note((struct record){.kind = SYNCED, .at = began, .inode = info.st_ino}, path, NULL);
+  }
+  errno = error;
+  return outcome;
+}
+
+static uint64_t inode_of(const char *path) {
+  struct stat info;
+  return lstat(path, &info) == 0 ? info.st_ino : 0;
+}
+
+static uint64_t directory_of(const char *path) {
+  char parent[4096];
+  snprintf(parent, sizeof parent, "%s", path);
+  char *slash = strrchr(parent, '/');
+  if (!slash) return 0;
+  *slash = '\0';
+  return inode_of(parent);
+}
+
+/* `from`, a line feed, and the content of the file at `path`; to be freed. NULL when it is too large to keep. */
+static char *content_of(const char *path, const char *from, size_t *bytes) {
+  size_t head = from ? strlen(from) + 1 : 0;
+  struct stat info;
+  size_t size = lstat(path, &info) == 0 && S_ISREG(info.st_mode) ? info.st_size : 0;
+  if (size > KEPT_BYTES_MAX) return NULL;
+  char *all = malloc(head + size + 1);
+  if (!all) return NULL;
+  if (from) {
+    memcpy(all, from, head - 1);
+    all[head - 1] = '\n';
+  }
+  ssize_t got = 0;
+  int reader = size > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  if (reader >= 0) {
+    got = pread(reader, all + head, size, 0);
+    close(reader);
+  }
+  *bytes = head + (got > 0 ? got : 0);
+  return all;
+}
+
+/* `old`: 1 if there was a file at `path` before, whose content is at the end of `more`. */
+static void note_name(int kind, const char *path, uint64_t inode, uint64_t old, const void *more, size_t bytes) {
+  struct record record = {.kind = kind, .at = now_ns(), .inode = inode, .old_size = old};
+  record.directory = directory_of(path);
+  record.more_bytes = bytes;
+  note(record, path, more);
+}
+
 /* A file opened with O_DSYNC or O_SYNC is synced by every write. */
-static int meet_write(int fd, off_t end) {
-  if (meet_fd(WRITE, fd, end) < 0) return -1;
+static int meet_write(int fd, off_t at, size_t length) {
+  if (meet_fd(WRITE, fd, at + length) < 0) return -1;
+  if (block && fd > 2) note_write(fd, at, length);
   if (!armed(SYNC)) return 0;
   int flags = fcntl(fd, F_GETFL);
   return flags >= 0 && (flags & (O_DSYNC | O_SYNC)) ? meet_fd(SYNC, fd, 0) : 0;
 }
 
-static off_t bytes_in(const struct iovec *parts, int count) {
-  off_t sum = 0;
+static size_t bytes_in(const struct iovec *parts, int count) {
+  size_t sum = 0;
   for (int at = 0; at < count; at++) sum += parts[at].iov_len;
   return sum;
 }
 
-/* Where a write without a position ends; the current end of the file for one that appends. */
-static off_t end_after(int fd, off_t bytes) {
-  if (!armed(WRITE)) return 0;
+/* Where a write without a position begins; the current end of the file for one that appends. */
+static off_t place_of(int fd) {
+  if (!block) return 0;
   struct stat info;
-  if ((fcntl(fd, F_GETFL) & O_APPEND) && fstat(fd, &info) == 0) return info.st_size + bytes;
+  if ((fcntl(fd, F_GETFL) & O_APPEND) && fstat(fd, &info) == 0) return info.st_size;
   off_t at = lseek(fd, 0, SEEK_CUR);
-  return at < 0 ? 0 : at + bytes;
+  return at < 0 ? 0 : at;
 }
 
 int fsync(int fd) {
   REAL(fsync);
-  return meet_fd(SYNC, fd, 0) < 0 ? -1 : real(fd);
+  uint64_t began = now_ns();
+  return meet_fd(SYNC, fd, 0) < 0 ? -1 : note_sync(real(fd), fd, began);
 }
 
 int fdatasync(int fd) {
   REAL(fdatasync);
-  return meet_fd(SYNC, fd, 0) < 0 ? -1 : real(fd);
+  uint64_t began = now_ns();
+  return meet_fd(SYNC, fd, 0) < 0 ? -1 : note_sync(real(fd), fd, began);
 }
 
 int sync_file_range(int fd, off64_t from, off64_t bytes, unsigned flags) {
@@ -169,32 +319,32 @@ int sync_file_range(int fd, off64_t from, off64_t bytes, unsigned flags) {
 
 ssize_t write(int fd, const void *bytes, size_t count) {
   REAL(write);
-  return meet_write(fd, end_after(fd, count)) < 0 ? -1 : real(fd, bytes, count);
+  return meet_write(fd, place_of(fd), count) < 0 ? -1 : real(fd, bytes, count);
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
   REAL(writev);
-  return meet_write(fd, end_after(fd, bytes_in(parts, count))) < 0 ? -1 : real(fd, parts, count);
+  return meet_write(fd, place_of(fd), bytes_in(parts, count)) < 0 ? -1 : real(fd, parts, count);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
   REAL(pwrite);
-  return meet_write(fd, at + count) < 0 ? -1 : real(fd, bytes, count, at);
+  return meet_write(fd, at, count) < 0 ? -1 : real(fd, bytes, count, at);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
   REAL(pwrite64);
-  return meet_write(fd, at + count) < 0 ? -1 : real(fd, bytes, count, at);
+  return meet_write(fd, at, count) < 0 ? -1 : real(fd, bytes, count, at);
 }
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
   REAL(pwritev);
-  return meet_write(fd, at + bytes_in(parts, count)) < 0 ? -1 : real(fd, parts, count, at);
+  return meet_write(fd, at, bytes_in(parts, count)) < 0 ? -1 : real(fd, parts, count, at);
 }
 
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at) {
   REAL(pwritev64);
-  return meet_write(fd, at + bytes_in(parts, count)) < 0 ? -1 : real(fd, parts, count, at);
+  return meet_write(fd, at, bytes_in(parts, count)) < 0 ? -1 : real(fd, parts, count, at);
 }
 
 int ftruncate(int fd, off_t length) {
@@ -212,6 +362,15 @@ int fallocate(int fd, int mode, off_t at, off_t length) {
   return meet_fd(CHANGE, fd, at + length) < 0 ? -1 : real(fd, mode, at, length);
 }
 
+/* Emptying a file is a write over all of it. */
+static void note_truncation(const char *path) {
+  int reader = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat info;
+  if (reader < 0) return;
+  if (fstat(reader, &info) == 0 && info.st_size > 0) note_write(reader, 0, info.st_size);
+  close(reader);
+}
+
 /* Opening to read is no change; O_CREAT of a file that is there is. */
 #define OPEN(name)                                                                  \
   int name(const char *path, int flags, ...) {                                      \
@@ -221,14 +380,39 @@ int fallocate(int fd, int mode, off_t at, off_t length) {
     mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;         \
     va_end(rest);                                                                   \
     if ((flags & O_CREAT) && meet_path(CHANGE, path) < 0) return -1;                \
-    return real(path, flags, mode);                                                 \
+    int fresh = block && (flags & O_CREAT) && is_below(path) && !inode_of(path);     \
+    if (block && (flags & O_TRUNC) && is_below(path)) note_truncation(path);         \
+    int fd = real(path, flags, mode);                                               \
+    if (fresh && fd >= 0) note_name(CREATED, path, inode_of(path), 0, NULL, 0);      \
+    return fd;                                                                      \
   }
 OPEN(open)
 OPEN(open64)
 
 int rename(const char *from, const char *to) {
   REAL(rename);
-  return meet_path(CHANGE, to) < 0 ? -1 : real(from, to);
+  if (meet_path(CHANGE, to) < 0) return -1;
+  if (!block || !is_below(to)) return real(from, to);
+  uint64_t old = inode_of(to) ? 1 : 0;
+  uint64_t inode = inode_of(from);
+  size_t bytes = 0;
+  char *replaced = content_of(to, from, &bytes);
+  int outcome = real(from, to);
+  if (outcome == 0 && replaced) note_name(RENAMED, to, inode, old, replaced, bytes);
+  free(replaced);
+  return outcome;
+}
+
+int unlink(const char *path) {
+  REAL(unlink);
+  if (!block || !is_below(path)) return real(path);
+  uint64_t inode = inode_of(path);
+  size_t bytes = 0;
+  char *removed = content_of(path, NULL, &bytes);
+  int outcome = real(path);
+  if (outcome == 0 && removed) note_name(REMOVED, path, inode, 1, removed, bytes);
+  free(removed);
+  return outcome;
 }
 
 int mkdir(const char *path, mode_t mode) {

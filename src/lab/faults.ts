@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { SkeinError } from '../lib/errors.ts';
+import { entropyRandom } from '../lib/random.ts';
 import { type DiskCondition, diskFaultsOf } from './disk-condition.ts';
 import { killHost, removeCgroups } from './host.ts';
 import {
@@ -17,6 +18,7 @@ import { type HostPlan, hostOf } from './plan.ts';
 import { identify, type ProcessId, signalProcess, waitGone } from './processes.ts';
 import { type LabSession, nameFlag, onLab } from './session.ts';
 import { leaderOf } from './status.ts';
+import { type LossCount, loseUnsynced } from './unsynced.ts';
 
 const KILL_DEADLINE_MS = 15_000;
 
@@ -27,8 +29,14 @@ export type LabKillOptions = {
   readonly wholeHost: boolean;
 };
 
-/** SIGKILLs the Skein process of a host, or everything on it. Returns the host's name. */
-export async function labKill(options: LabKillOptions): Promise<string> {
+/** `lost`: what a power cut took from the host's disk, in a lab with faults. */
+export type LabKilled = { readonly host: string; readonly lost?: LossCount | undefined };
+
+/**
+ * SIGKILLs the Skein process of a host, or cuts its power: everything on it ends, and in a lab with faults what nobody had
+ * synced is lost.
+ */
+export async function labKill(options: LabKillOptions): Promise<LabKilled> {
   return onLab(options.name, async (lab) => {
     const host = await namedHost(lab, options.host);
     const processes = lab.processesOf(host);
@@ -37,6 +45,7 @@ export async function labKill(options: LabKillOptions): Promise<string> {
       await killHost(host, processes);
       await removeHostLink(lab.plan, host);
       await removeCgroups(lab.plan, host);
+      return { host: host.name, lost: await loseUnsynced(host, entropyRandom()) };
     } else {
       const parent = await parentOf(processes.skein);
       await signalProcess(processes.skein, 'SIGKILL');
@@ -46,7 +55,7 @@ export async function labKill(options: LabKillOptions): Promise<string> {
         throw new SkeinError('deadline-exceeded', `skein on ${host.name} outlives SIGKILL`);
       }
     }
-    return host.name;
+    return { host: host.name };
   });
 }
 

@@ -99,7 +99,7 @@ const shimFile = (plan: LabPlan): string => `${plan.dir}/fault-shim.so`;
 export async function buildShim(plan: LabPlan): Promise<void> {
   const path = shimFile(plan);
   const fresh = `${path}.new`;
-  const args = ['-shared', '-fPIC', '-O2', '-o', fresh, SHIM_SOURCE, '-ldl'];
+  const args = ['-shared', '-fPIC', '-O2', '-pthread', '-o', fresh, SHIM_SOURCE, '-ldl'];
   await runCommand('gcc', args, { deadlineMs: COMPILE_DEADLINE_MS }).catch((cause: unknown) => {
     const remedy = 'faults of disk and clock need a compiler: apt-get install gcc libc6-dev';
     throw new SkeinError('config-invalid', remedy, { cause });

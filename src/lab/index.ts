@@ -10,3 +10,4 @@ export { labCut, labDelay, labIsolate } from './link-faults.ts';
 export { controlSocketOf, type Report } from './session.ts';
 export { type DockerSetup, labRoot, planOf, readState } from './state.ts';
 export { type LabStatus, labStatus } from './status.ts';
+export { describeLoss, type LossCount } from './unsynced.ts';

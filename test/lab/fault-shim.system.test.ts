@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { diskFaultsOf, parseDiskCondition } from '../../src/lab/disk-condition.ts';
@@ -14,6 +14,8 @@ import {
   writeFaults,
 } from '../../src/lab/host-faults.ts';
 import { planLab } from '../../src/lab/plan.ts';
+import { loseFrom } from '../../src/lab/unsynced.ts';
+import { seededRandom } from '../../src/lib/random.ts';
 
 /** Runs calls on files as it is told, one line each, and answers with the error or the time it took. */
 const WORKER = `
@@ -116,6 +118,71 @@ t.test('lab: the shim makes a disk slow, and lets go of what hangs', async (t) =
   );
   await become('healthy');
   t.equal((await hanging).outcome, undefined, 'a sync that hung is done when the disk is well');
+});
+
+/** Writes in several ways, syncs some of it, says so, and waits to be killed. */
+const WRITER = `
+  const fs = require('node:fs/promises');
+  const [root] = process.argv.slice(1);
+  (async () => {
+    await fs.writeFile(root + '/named', 'former');
+    const log = await fs.open(root + '/log', 'w+');
+    await log.write(Buffer.alloc(4096, 'a'), 0, 4096, 0);
+    await log.sync();
+    const directory = await fs.open(root, 'r');
+    await directory.sync();
+    const former = await fs.open(root + '/named', 'r');
+    await former.sync();
+    await log.write(Buffer.alloc(1024, 'b'), 0, 1024, 1024);
+    await log.datasync();
+    await log.write(Buffer.alloc(1024, 'c'), 0, 1024, 2048);
+    await fs.writeFile(root + '/named.new', 'later');
+    const later = await fs.open(root + '/named.new', 'r+');
+    await later.sync();
+    await fs.rename(root + '/named.new', root + '/named');
+    console.log('written');
+    setInterval(() => {}, 1000);
+  })();
+`;
+
+t.test('lab: a power cut loses what was not synced, some of it, and nothing else', async (t) => {
+  const root = t.testdir();
+  const plan = planLab({ root, name: 'cut', index: 0, nodes: 1 });
+  const host = plan.hosts[0];
+  if (host === undefined) throw new Error('a plan has a host');
+  const data = `${root}/data`;
+  await mkdir(host.dir, { recursive: true });
+  await mkdir(data, { recursive: true });
+  await buildShim(plan);
+  const seen = { log: new Set<string>(), named: new Set<string>() };
+  for (let seed = 0; seed < 16; seed++) {
+    const environment = await shimEnvironment(plan, host);
+    const given = environment.map((pair) => pair.split('=') as [string, string]);
+    const env = { ...process.env, ...Object.fromEntries(given), SKEIN_FAULTS_BELOW: data };
+    const child = spawn(process.execPath, ['-e', WRITER, data], {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const journal = `${host.dir}/faults.unsynced`;
+    await loseFrom({ journal, data, outside: (path) => path }, seededRandom(seed));
+    const log = await readFile(`${data}/log`, 'latin1');
+    t.equal(log.length, 4096);
+    t.match(log, /^a{1024}b{1024}.{1024}a{1024}$/, 'what was synced is there');
+    seen.log.add(log.slice(2048, 3072));
+    seen.named.add(await readFile(`${data}/named`, 'utf8'));
+  }
+  const [a, c] = ['a'.repeat(512), 'c'.repeat(512)];
+  for (const part of seen.log)
+    t.ok([a + a, a + c, c + a, c + c].includes(part), 'sector by sector');
+  t.ok(seen.log.has(a + a) && seen.log.has(c + c), 'the last write: at times lost, at times not');
+  t.strictSame(
+    [...seen.named].sort(),
+    ['former', 'later'],
+    'a file is replaced whole, or not at all',
+  );
 });
 
 t.test('lab: the shim sets the wall clock and leaves monotonic time alone', async (t) => {
