@@ -37,6 +37,7 @@ const COMPANY = 0.3;
 export function* planSteps(options: ScheduleOptions): Generator<Step, never> {
   const { seed, hosts, kinds = Object.keys(FAULTS) as FaultKind[] } = options;
   const random = seededRandom(seed);
+  const companions = COMPANIONS.filter((kind) => kinds.includes(kind));
   let bag: FaultKind[] = [];
   for (let number = 1; ; number++) {
     if (bag.length === 0) bag = [...kinds];
@@ -44,11 +45,11 @@ export function* planSteps(options: ScheduleOptions): Generator<Step, never> {
     bag.splice(bag.indexOf(kind), 1);
     const { lastMs, alone = false } = faultOf(kind);
     const first = planFault(kind, hosts, random);
-    const [companion] = alone || !random.chance(COMPANY) ? [] : [random.pick(COMPANIONS)];
+    const fitting = companions.filter((companion) => companion !== kind);
+    const accompanied = random.chance(COMPANY) && !alone && fitting.length > 0;
+    const companion = accompanied ? random.pick(fitting) : undefined;
     const second =
-      companion === undefined || companion === kind
-        ? []
-        : [planFault(companion, hosts, random, first.other)];
+      companion === undefined ? [] : [planFault(companion, hosts, random, first.other)];
     yield {
       number,
       faults: [first, ...second],

@@ -40,6 +40,7 @@ const STATUS = {
   commit: 9,
   appliedIndex: 9,
   revision: 7,
+  store: { objects: 12, bytes: 3 * 1024 ** 2, quotaBytes: 2 * 1024 ** 3, oldestRevision: 3 },
   quorum: true,
   votersWanted: 1,
   members: [
@@ -74,6 +75,7 @@ t.test('cli: status shows the cluster, and its exit code whether all is well', a
   const well = await skein(['status', '--data-dir', dir]);
   t.equal(well.code, 0);
   t.match(well.out, /leader +node1/);
+  t.match(well.out, /store +12 objects, 3\.0 of 2048\.0 MiB .*revision 3/);
   t.match(well.out, /node1 +voter +leader +yes +True +\/ip4\/10\.0\.0\.1\/tcp\/7946 +p1/);
   const json = await skein(['status', '-o', 'json'], { SKEIN_DATA_DIR: dir });
   t.strictSame(JSON.parse(json.out), STATUS, 'the variable names the directory as well');
@@ -221,4 +223,30 @@ disk: node1: sync takes 200 ms longer
 clock: node1: 5000 ms behind
 kubeconfig: /labs/lab/kubeconfig`,
   );
+});
+
+t.test('cli: a chaos run can be shown beforehand, the same for the same seed', async (t) => {
+  const plan = ['lab', 'chaos', '--plan', '--seed', '4', '--minutes', '1'];
+  const first = await skein(plan);
+  t.equal(first.code, 0);
+  t.match(first.out, /seed 4, 3 hosts/);
+  t.match(
+    first.out,
+    / 10\. +\d+\.\d s {2}\S.* \[[a-z-]+\]/,
+    'a line for each step, with its kinds',
+  );
+  t.equal((await skein(plan)).out, first.out);
+  t.not((await skein([...plan, '--nodes', '5'])).out, first.out);
+  const { out } = await skein([...plan, '--only', 'clock,flap']);
+  t.strictSame(new Set(out.match(/\[[a-z-]+\]/g)), new Set(['[clock]', '[flap]']));
+});
+
+t.test('cli: a chaos run that cannot be is refused with what can', async (t) => {
+  t.match(
+    (await skein(['lab', 'chaos', '--plan', '--only', 'x'])).err,
+    /no fault "x"; there are kill,/,
+  );
+  t.match((await skein(['lab', 'chaos', '--plan', '--nodes', '4'])).err, /Expected 3 or 5/);
+  t.match((await skein(['lab', 'chaos', '--plan', '--minutes', '0'])).err, /minutes above 0/);
+  t.match((await skein(['lab', 'disk', 'node1', 'broken'])).err, /use healthy, slow:<ms>/);
 });
