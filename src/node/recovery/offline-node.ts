@@ -26,6 +26,8 @@ import {
   logDirectory,
   readClusterFile,
 } from '../data-dir.ts';
+import { readMachineRecord } from '../machine-record.ts';
+import { identityFault } from '../own-identity.ts';
 import { clusterKeyOf } from '../secrets/cluster-key.ts';
 
 /** Something that keeps the node from starting, besides what is wrong with its log. */
@@ -69,9 +71,8 @@ export async function readOfflineNode(root: string): Promise<OfflineNode> {
     clusterId: cluster.clusterId,
   };
   const storage = await inspectStorage(directory, expected);
-  if (cluster?.settled && storage.segments.length === 0 && storage.findings.length === 0) {
-    faults.push({ file: directory, what: 'the log is gone, and this node was a member already' });
-  }
+  const fault = cluster && (await startFault(paths, cluster, storage));
+  if (fault) faults.push({ file: paths.cluster, what: messageOf(fault) });
   return { paths, cluster, peer, storage, faults };
 }
 
@@ -130,6 +131,17 @@ export function standingOf(stored: StoredState): LogStanding {
     voters: [...new Set([...(conf?.voters ?? []), ...(conf?.votersOutgoing ?? [])])],
     learners: conf?.learners ?? [],
   };
+}
+
+/** Why a start would refuse the directory as a whole. */
+async function startFault(
+  { root, machine }: DataPaths,
+  file: ClusterFile,
+  { segments, findings }: StorageReport,
+): Promise<Error | undefined> {
+  const hasLog = segments.length > 0 || findings.length > 0;
+  const record = await readMachineRecord(machine);
+  return identityFault({ root, file, machine: record, hasLog, joining: false });
 }
 
 async function readPeer(path: string, faults: IdentityFault[]): Promise<string | undefined> {

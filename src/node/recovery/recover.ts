@@ -133,10 +133,6 @@ async function readSurvivor(root: string): Promise<Survivor> {
   };
   const [fault] = faults;
   if (fault || !cluster) return refuse(fault?.file ?? root, fault?.what ?? 'it is not readable');
-  if (cluster.removed || cluster.supersededBy !== undefined) {
-    const what = 'the cluster went on without this node; recover from a member of it';
-    return refuse(dataPaths(root).cluster, what);
-  }
   const damage = storage.findings.find(({ kind }) => kind === 'damaged');
   if (damage) return refuse(damage.file, damage.what);
   if (!storage.state?.snapshot) {

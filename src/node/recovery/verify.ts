@@ -2,6 +2,7 @@
 
 import type { Finding, SegmentReport } from '../../consensus/inspect-storage.ts';
 import { messageOf, SkeinError } from '../../lib/errors.ts';
+import type { StoreState } from '../../store/state.ts';
 import { shareDataDir } from '../data-dir.ts';
 import { readMembers } from '../members.ts';
 import {
@@ -86,6 +87,18 @@ async function reportOn(root: string, node: OfflineNode): Promise<DataDirReport>
   };
 }
 
+/** Throws data-damaged if an object's text is none. */
+function refuseGarbage(state: StoreState): void {
+  const listed = state.list('/');
+  for (const { key, bytes } of listed.kind === 'listed' ? listed.items : []) {
+    try {
+      JSON.parse(bytes.toString('utf8'));
+    } catch (cause) {
+      throw new SkeinError('data-damaged', `the object ${key} cannot be read`, { cause });
+    }
+  }
+}
+
 /** Applies what a start would apply. A checksum says that bytes are as they were written, not that they mean something. */
 async function describeState(
   { storage, cluster }: OfflineNode,
@@ -94,6 +107,7 @@ async function describeState(
   if (!storage.state) return undefined;
   try {
     const state = await rebuildState(storage, 'commit', cluster);
+    refuseGarbage(state);
     return {
       revision: state.revision(),
       objects: state.count('/'),

@@ -6,7 +6,7 @@ import t from 'tap';
 import { createFileStorage } from '../../../src/consensus/file-storage.ts';
 import type { Storage } from '../../../src/consensus/storage.ts';
 import { seededRandom } from '../../../src/lib/random.ts';
-import { takeDataDir } from '../../../src/node/data-dir.ts';
+import { dataPaths, takeDataDir, writeClusterFile } from '../../../src/node/data-dir.ts';
 import { verifyDataDir } from '../../../src/node/recovery/verify.ts';
 import { StoreState } from '../../../src/store/state.ts';
 import { CLUSTER_ID, type NodeFiles, nodeFiles, scratch } from '../../support/data-dir.ts';
@@ -140,7 +140,7 @@ t.test('verify: a lost log, a lost key and another node’s key are told', async
   await rm(lost.log, { recursive: true });
   t.match(await verifyDataDir(lost.root), {
     intact: false,
-    findings: [{ what: /the log is gone/ }],
+    findings: [{ what: /the log in .* is gone, but this node was a member/ }],
   });
   const keyless = await nodeFiles(t);
   await rm(`${keyless.root}/identity.key`);
@@ -218,3 +218,15 @@ async function recordsEnd(node: NodeFiles): Promise<number> {
   while (bytes[end - 1] === 0) end--;
   return Math.ceil(end / 8) * 8;
 }
+
+t.test('verify: a directory that its start would refuse for who it is, is told so', async (t) => {
+  const faults = [
+    [{ removed: true }, /this node was removed from cluster/],
+    [{ supersededBy: 'another' }, /was left behind when its cluster was recovered/],
+  ] as const;
+  for (const [change, what] of faults) {
+    const node = await nodeFiles(t);
+    await writeClusterFile(dataPaths(node.root).cluster, { ...node.cluster, ...change });
+    t.match(await verifyDataDir(node.root), { intact: false, findings: [{ what }] });
+  }
+});
