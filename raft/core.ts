@@ -169,11 +169,6 @@ export function electionTimeout({ role, electionTicks, jitter, settings }: Core)
   return electionTicks + Math.floor(jitter * electionTicks);
 }
 
-/** True if this member has a vote of its own and its log can be judged by others. */
-export function isPromotable(core: Core): boolean {
-  return isVoter(core.confState, core.id) && !core.log.restoring;
-}
-
 /** What is durable before it leaves: an acknowledgement, a vote, a request for votes. */
 export function sendAfterPersist(core: Core, message: Message): void {
   core.messagesAfterPersist.push(message);

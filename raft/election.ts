@@ -4,7 +4,7 @@
  */
 
 import type { Core } from './core.ts';
-import { isPromotable, sendAfterPersist } from './core.ts';
+import { sendAfterPersist } from './core.ts';
 import { unreachable } from './invariant.ts';
 import { hasPromised } from './lease.ts';
 import { isSoleVoter, isVoter, voteResult } from './quorum.ts';
@@ -31,7 +31,7 @@ export function maybeCampaign(core: Core, kind: CampaignKind): void {
 function campaignObstacle(core: Core, kind: CampaignKind): string | undefined {
   if (core.role === 'leader') return 'leads already';
   if (!isVoter(core.confState, core.id)) return 'is no voter';
-  if (!isPromotable(core)) return 'a snapshot is being taken over';
+  if (core.log.restoring) return 'a snapshot is being taken over';
   if (core.heldBack !== undefined) return core.heldBack;
   // The election would be counted in a membership that is known to be outdated.
   if (core.log.hasUnappliedConfig()) return 'a committed membership change is not applied yet';

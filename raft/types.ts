@@ -61,6 +61,8 @@ export type SnapshotMeta = {
   readonly index: LogIndex;
   readonly term: Term;
   readonly confState: ConfState;
+  /** The driver's: the feature level whose formats the bytes are in. The core passes it on. Absent: the first. */
+  readonly level?: number;
 };
 
 type Envelope = { readonly from: NodeId; readonly to: NodeId; readonly term: Term };

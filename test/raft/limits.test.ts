@@ -64,6 +64,7 @@ t.test('limits: proposals beyond the quota of uncommitted bytes are dropped', as
   solo.drain();
   solo.ack('b', solo.status.lastIndex);
   t.equal(solo.node.propose([bytes('x'.repeat(50))]).kind, 'accepted', 'one may always go');
+  t.equal(solo.node.propose([bytes('')]).kind, 'accepted', 'nothing weighs nothing beyond it');
   t.equal(solo.node.propose([item]).kind, 'dropped');
 });
 

@@ -88,6 +88,16 @@ t.test('membership: in a joint configuration both halves have to agree', async (
   solo.ack('d', 4);
   t.equal(solo.status.commit, 4);
   t.match(solo.status.confState, { voters: ['a', 'd', 'e'], votersOutgoing: [] });
+  const other = new Solo();
+  other.lead();
+  other.ack('b', 2);
+  change(other.member, add('d'), add('e'), remove('b'), remove('c'));
+  other.drain();
+  other.ack('b', 3);
+  for (const from of ['d', 'e']) other.ack(from, 4);
+  t.equal(other.status.commit, 3, 'the old half has not got it');
+  other.ack('c', 4);
+  t.equal(other.status.commit, 4);
 });
 
 t.test('membership: in a joint configuration votes of both halves are needed', async (t) => {

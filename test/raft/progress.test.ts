@@ -3,6 +3,7 @@ import t from 'tap';
 import { Inflights } from '../../raft/inflights.ts';
 import { Progress } from '../../raft/progress.ts';
 import { asIndex } from '../../raft/types.ts';
+import { Cluster } from './support/cluster.ts';
 import { holds } from './support/holds.ts';
 
 const limits = { inflightMessagesMax: 2, inflightBytesMax: 100 };
@@ -101,4 +102,14 @@ t.test('progress: a commit index is worth sending once, and again when it was lo
   progress.sentAppend(0, 0, asIndex(5));
   t.equal(progress.wantsCommit(asIndex(5)), false);
   t.equal(progress.wantsCommit(asIndex(8)), false, 'the peer has nothing behind 5 to commit');
+});
+
+t.test('progress: on an idle group a heartbeat is enough to end a probe', async (t) => {
+  const cluster = new Cluster(['a', 'b', 'c']);
+  const leader = cluster.elect('a');
+  const stateOf = () => leader.node.status().progress.find(({ node }) => node === 'b')?.state;
+  leader.node.reportUnreachable('b');
+  t.equal(stateOf(), 'probe');
+  cluster.tick(1);
+  t.equal(stateOf(), 'replicate', 'nothing was proposed');
 });

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { encodeConfChange } from '../../raft/raw-node.ts';
-import type { ConfChange } from '../../raft/types.ts';
+import type { ConfChange, Message } from '../../raft/types.ts';
 import { asIndex } from '../../raft/types.ts';
 import { bytes, Cluster } from './support/cluster.ts';
 import { entry, message, Solo } from './support/solo.ts';
@@ -107,6 +107,18 @@ t.test('transfer: to a voter that has everything, it takes one message', async (
   solo.ack('b', 2);
   solo.node.transferLeadership('b');
   t.match(solo.drain(), [{ type: 'timeout-now', to: 'b' }]);
+});
+
+t.test('transfer: waits until the target has everything', async (t) => {
+  const solo = new Solo();
+  solo.lead();
+  solo.ack('b', 2);
+  solo.node.propose([bytes('x')]);
+  solo.node.transferLeadership('b');
+  const told = (sent: readonly Message[]) => sent.some(({ type }) => type === 'timeout-now');
+  t.notOk(told(solo.drain()));
+  t.notOk(told(solo.step({ type: 'heartbeat-response', term: 2 })), 'alive is not enough');
+  t.ok(told(solo.ack('b', 3)));
 });
 
 t.test(

@@ -122,13 +122,19 @@ t.test(
 t.test('snapshots: a member that is not heard gets none', async (t) => {
   const solo = new Solo();
   solo.lead();
-  solo.ack('b', 2);
-  solo.node.compact({ index: asIndex(2) }, asIndex(3));
+  for (const from of ['b', 'c']) solo.ack(from, 2);
+  solo.node.propose([bytes('x')]);
+  solo.drain();
+  solo.ack('b', 3);
+  solo.node.compact({ index: asIndex(3) }, asIndex(4));
   solo.tick(10);
-  solo.step({ type: 'heartbeat-response', from: 'b', term: 2 });
-  solo.tick(5);
-  const snapshots = solo.drain().filter(({ type }) => type === 'snapshot');
-  t.same(snapshots, []);
+  // c would be probed where the log does not reach any more.
+  solo.node.reportUnreachable('c');
+  solo.node.propose([bytes('y')]);
+  const sent = () => solo.drain().filter(({ type, to }) => type === 'snapshot' && to === 'c');
+  t.same(sent(), []);
+  solo.node.step(message({ type: 'heartbeat-response', from: 'c', term: 2 }));
+  t.equal(sent().length, 1, 'as soon as it is heard');
 });
 
 t.test('snapshots: what a driver compacts late does not undo a newer snapshot', async (t) => {
