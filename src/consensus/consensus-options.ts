@@ -1,5 +1,6 @@
 /** What can be set about one member of the group, and what it is when nobody says. */
 
+import type { LevelOptions } from './level-keeper.ts';
 import type { MembershipOptions } from './membership.ts';
 import type { ProposalsOptions } from './proposals.ts';
 import type { SnapshotTransferOptions } from './snapshot-transfer.ts';
@@ -35,6 +36,8 @@ export type ConsensusOptions = {
    * Stored data or an invariant failed: end the process. Default: throw the error where nothing catches it.
    */
   readonly onFatal?: (error: unknown) => void;
+  /** Which formats this member understands, see versions.ts. */
+  readonly levels?: LevelOptions;
   readonly membership?: MembershipOptions;
   readonly proposals?: ProposalsOptions;
   readonly snapshots?: SnapshotterOptions;

@@ -29,8 +29,9 @@ import { Engine } from './engine.ts';
 import { Forwarder, PROPOSE_METHOD, serveProposals } from './forwarding.ts';
 import { Leadership } from './leadership.ts';
 import { LeaseClock } from './lease-clock.ts';
+import { LevelKeeper, type LevelReport } from './level-keeper.ts';
 import { lostData } from './lost-data.ts';
-import { recoverState } from './open-state.ts';
+import { atLevel, recoverState } from './open-state.ts';
 import { ProposalRouter } from './proposal-router.ts';
 import { type LocalOutcome, Proposals } from './proposals.ts';
 import { ReadBarrier } from './read-barrier.ts';
@@ -50,6 +51,8 @@ import type {
   StateMachine,
 } from './types.ts';
 import { Upkeep } from './upkeep.ts';
+import { VersionedMachine } from './versioned-machine.ts';
+import { FIRST_LEVELS, OUR_LEVELS } from './versions.ts';
 
 export type ConsensusComponents = {
   readonly mesh: Mesh;
@@ -68,6 +71,7 @@ export type ConsensusComponents = {
 export const STATUS_METHOD = 'consensus.status';
 
 const READ_DEADLINE_MS = 5_000;
+const RAISE_AFTER_MS = 30_000;
 
 /**
  * Opens the storage, restores the state machine, and takes part in the group. Rejects with data-damaged if the storage
@@ -79,9 +83,16 @@ export async function createConsensus(
 ): Promise<Consensus> {
   const { storage, stateMachine, mesh, random, createCore = createRaftNode } = components;
   const { tickMs, heartbeatTicks, electionTicks, promiseMs } = timingOf(options);
-  const initial = await recoverState(storage, stateMachine, {
+  const { understood = OUR_LEVELS, product = 'unnamed' } = options.levels ?? {};
+  const machine = new VersionedMachine(stateMachine, {
+    levels: understood,
+    product,
+    onLevel: (level) => components.logger.info({ level }, 'the cluster is at this feature level'),
+  });
+  const initial = await recoverState(storage, machine, {
     self: mesh.self,
     bootstrap: options.bootstrap ?? false,
+    level: understood.max,
   });
   const raft = createCore(
     {
@@ -93,14 +104,16 @@ export async function createConsensus(
     },
     initial,
   );
-  const member = new Member(components, options, raft, initial);
+  const member = new Member({ ...components, stateMachine: machine }, options, raft, initial);
   member.start();
   return member;
 }
 
+type MemberComponents = ConsensusComponents & { readonly stateMachine: VersionedMachine };
+
 class Member implements Consensus {
   readonly nodeId: NodeId;
-  readonly #components: ConsensusComponents;
+  readonly #components: MemberComponents;
   readonly #options: ConsensusOptions;
   readonly #raft: RaftNode;
   readonly #engine: Engine;
@@ -114,6 +127,7 @@ class Member implements Consensus {
   readonly #barrier: ReadBarrier;
   readonly #leadership: Leadership;
   readonly #upkeep: Upkeep;
+  readonly #levels: LevelKeeper;
   readonly #control: Control;
   readonly #ticker: Ticker;
   readonly #metrics: ConsensusMetrics;
@@ -122,7 +136,7 @@ class Member implements Consensus {
   #forgetPeers: () => void = () => {};
 
   constructor(
-    components: ConsensusComponents,
+    components: MemberComponents,
     options: ConsensusOptions,
     raft: RaftNode,
     initial: InitialState,
@@ -177,7 +191,7 @@ class Member implements Consensus {
         logger,
         followed: () => leastFollowed(raft.status()),
         applied: () => (this.#engine.installing ? undefined : this.#engine.applied),
-        metaAt: (index) => raft.snapshotMeta(index),
+        metaAt: (index) => atLevel(raft.snapshotMeta(index), stateMachine.level),
         retain: () => this.#transfer.oldestSending,
         compact: (meta, keepFrom) => this.#whileRunning((core) => core.compact(meta, keepFrom)),
         onFatal: (error) => this.#onFatal(error),
@@ -232,6 +246,18 @@ class Member implements Consensus {
       timing,
       options.membership,
     );
+    const { understood = OUR_LEVELS, product = 'unnamed', raiseAfterMs } = options.levels ?? {};
+    this.#levels = new LevelKeeper(
+      {
+        ...{ mesh, clock, logger },
+        level: () => stateMachine.level,
+        propose: (data) => void this.#append([data]),
+        fault: (level) => stateMachine.fault(level),
+        onFatal: (error) => this.#onFatal(error),
+      },
+      { ...understood, product },
+      raiseAfterMs ?? RAISE_AFTER_MS,
+    );
   }
 
   start(): void {
@@ -240,6 +266,7 @@ class Member implements Consensus {
     mesh.serve(CONTROL_METHOD, (body) => this.#control.serve(body));
     mesh.serve(STATUS_METHOD, () => Promise.resolve(this.status()));
     this.#forgetPeers = mesh.onPeer((event) => this.#onPeer(event));
+    this.#levels.start();
     this.#ticker.start();
     this.#engine.wake();
     const { voters } = this.#status.confState;
@@ -288,6 +315,10 @@ class Member implements Consensus {
     return this.#control.give({ order: 'remove', node });
   }
 
+  levels(): LevelReport {
+    return this.#levels.report();
+  }
+
   oldestStored(): Promise<OldestStored> {
     return this.#components.storage.oldest();
   }
@@ -314,6 +345,7 @@ class Member implements Consensus {
     this.#succession.stop();
     this.#router.stop();
     this.#forgetPeers();
+    this.#levels.stop();
     this.#transport.stop();
     this.#transfer.stop();
     this.#proposals.stop();
@@ -353,6 +385,11 @@ class Member implements Consensus {
 
   #judgeSnapshot(meta: SnapshotMeta): SnapshotVerdict {
     if (!this.#engine.running || this.#engine.installing) return 'busy';
+    const fault = this.#components.stateMachine.fault(meta.level ?? FIRST_LEVELS.min);
+    if (fault !== undefined) {
+      this.#onFatal(fault);
+      return 'busy';
+    }
     return meta.index > this.#engine.applied ? 'wanted' : 'known';
   }
 
@@ -402,12 +439,17 @@ class Member implements Consensus {
   #tick(): void {
     this.#upkeep.tick();
     this.#whileRunning((core) => core.tick());
+    this.#levels.observe(this.#status);
     this.#proposals.sweep();
     this.#barrier.sweep();
   }
 
   #onPeer(event: PeerEvent): void {
-    if (event.kind !== 'connected') this.#upkeep.pace.forget(event.peer);
+    if (event.kind === 'connected') this.#levels.connected(event.peer);
+    else {
+      this.#levels.disconnected(event.peer);
+      this.#upkeep.pace.forget(event.peer);
+    }
     if (event.kind === 'connected') this.#transport.connected(event.peer);
     else if (event.peer === this.#leadership.leader) {
       this.#components.logger.warn({ leader: event.peer }, 'the connection to the leader is lost');

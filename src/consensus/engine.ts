@@ -237,7 +237,7 @@ export class Engine {
       stored: reader?.meta.index,
     });
     try {
-      await this.#machine.restore(reader.chunks());
+      await this.#machine.restore(reader.chunks(), reader.meta.level);
     } finally {
       await reader.release();
     }

@@ -214,6 +214,7 @@ function snapshotMeta(raw: unknown): SnapshotMeta {
   return {
     index: asIndex(count(meta['index'])),
     term: asTerm(count(meta['term'])),
+    ...(meta['level'] === undefined ? {} : { level: count(meta['level']) }),
     confState: {
       voters: members('voters'),
       votersOutgoing: members('votersOutgoing'),

@@ -4,6 +4,7 @@ import type { InitialState, NodeId, SnapshotMeta } from '../../raft/types.ts';
 import { asIndex, asTerm } from '../../raft/types.ts';
 import type { Storage, StoredState } from './storage.ts';
 import type { SnapshotSource, StateMachine } from './types.ts';
+import { FIRST_LEVELS } from './versions.ts';
 
 /** The position at which a group begins: as if an earlier leader had committed the first configuration. */
 const FIRST_INDEX = asIndex(1);
@@ -16,17 +17,26 @@ const FIRST_TERM = asTerm(1);
 export async function recoverState(
   storage: Storage,
   machine: StateMachine,
-  options: { readonly self: NodeId; readonly bootstrap: boolean },
+  options: {
+    readonly self: NodeId;
+    readonly bootstrap: boolean;
+    /** The feature level at which a new group begins. Default: the first. */
+    readonly level?: number;
+  },
 ): Promise<InitialState> {
   let stored = await storage.open();
   const fresh = stored.hardState === undefined && stored.snapshot === undefined;
   if (fresh && options.bootstrap) {
-    stored = await beginGroup(storage, machine.snapshot(), firstSnapshot(options.self));
+    stored = await beginGroup(
+      storage,
+      machine.snapshot(),
+      firstSnapshot(options.self, options.level),
+    );
   }
   const reader = stored.snapshot === undefined ? undefined : await storage.readSnapshot();
   if (reader !== undefined) {
     try {
-      await machine.restore(reader.chunks());
+      await machine.restore(reader.chunks(), reader.meta.level);
     } finally {
       await reader.release();
     }
@@ -57,7 +67,7 @@ export async function beginGroup(
   return { hardState, snapshot: meta, entries: [] };
 }
 
-function firstSnapshot(self: NodeId): SnapshotMeta {
+function firstSnapshot(self: NodeId, level: number = FIRST_LEVELS.min): SnapshotMeta {
   const confState = {
     voters: [self],
     votersOutgoing: [],
@@ -65,7 +75,12 @@ function firstSnapshot(self: NodeId): SnapshotMeta {
     learnersNext: [],
     autoLeave: false,
   };
-  return { index: FIRST_INDEX, term: FIRST_TERM, confState };
+  return atLevel({ index: FIRST_INDEX, term: FIRST_TERM, confState }, level);
+}
+
+/** `meta` of a snapshot in the formats of `level`; those of the first say nothing, as its release knew no levels. */
+export function atLevel(meta: SnapshotMeta, level: number): SnapshotMeta {
+  return level > FIRST_LEVELS.max ? { ...meta, level } : meta;
 }
 
 function noSnapshot(): SnapshotMeta {

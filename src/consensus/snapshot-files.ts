@@ -13,6 +13,7 @@ import { crc32c } from '../lib/crc32c.ts';
 import { messageOf, SkeinError } from '../lib/errors.ts';
 import { syncDirectory } from './segment-file.ts';
 import type { SnapshotReader, SnapshotWriter } from './storage.ts';
+import { laterVersion } from './versions.ts';
 import type { LogIdentity } from './wal-segment.ts';
 
 const MAGIC = Buffer.from('skeinsn1', 'latin1');
@@ -138,7 +139,10 @@ export class SnapshotFiles {
 
   #ending(meta: SnapshotMeta, checksum: number): Buffer {
     const { nodeId, clusterId } = this.#owner;
-    const trailer = packr.pack([nodeId, clusterId, meta.index, meta.term, meta.confState]);
+    const { index, term, confState, level } = meta;
+    // The first release wrote no level, and passes over it.
+    const optional = level === undefined ? [] : [level];
+    const trailer = packr.pack([nodeId, clusterId, index, term, confState, ...optional]);
     const footer = Buffer.alloc(FOOTER_BYTES);
     footer.writeUInt32LE(checksum, 0);
     footer.writeUInt32LE(crc32c(trailer), 4);
@@ -160,19 +164,25 @@ export async function inspectSnapshot(path: string): Promise<SnapshotFile> {
     const { size: fileBytes } = await handle.stat();
     const footer = Buffer.alloc(FOOTER_BYTES);
     await handle.read(footer, 0, FOOTER_BYTES, Math.max(0, fileBytes - FOOTER_BYTES));
-    if (!footer.subarray(12).equals(MAGIC)) throw damaged(path, 'its end is missing');
+    refuseOtherFormat(path, footer.subarray(12));
     const trailer = Buffer.alloc(Math.min(fileBytes, footer.readUInt32LE(8)));
     const size = fileBytes - FOOTER_BYTES - trailer.length;
     await handle.read(trailer, 0, trailer.length, Math.max(0, size));
     if (crc32c(trailer) !== footer.readUInt32LE(4)) throw damaged(path, 'its trailer is damaged');
-    const [nodeId, clusterId, index, term, confState] = packr.unpack(trailer) as [
+    const [nodeId, clusterId, index, term, confState, level] = packr.unpack(trailer) as [
       string,
       string,
       number,
       number,
       SnapshotMeta['confState'],
+      number?,
     ];
-    const meta = { index: asIndex(index), term: asTerm(term), confState };
+    const meta = {
+      index: asIndex(index),
+      term: asTerm(term),
+      confState,
+      ...(level === undefined ? {} : { level }),
+    };
     return {
       meta,
       path,
@@ -183,6 +193,14 @@ export async function inspectSnapshot(path: string): Promise<SnapshotFile> {
   } finally {
     await handle.close();
   }
+}
+
+/** The magic's last character counts the formats of the file around the payload. */
+function refuseOtherFormat(path: string, magic: Buffer): void {
+  if (magic.equals(MAGIC)) return;
+  const [name, format] = [magic.toString('latin1', 0, 7), magic.toString('latin1', 7)];
+  if (name !== MAGIC.toString('latin1', 0, 7)) throw damaged(path, 'its end is missing');
+  throw laterVersion(`snapshot ${path} has format ${format}`, 'format 1');
 }
 
 /** Throws data-damaged if a snapshot is another node's or another cluster's. */

@@ -3,6 +3,7 @@
  * leads. Any node takes any request; a follower forwards to the leader over the mesh.
  */
 import type { ConfState, LogIndex, NodeId, ProgressStatus, Role, Term } from '../../raft/types.ts';
+import type { LevelReport } from './level-keeper.ts';
 import type { OldestStored } from './storage.ts';
 
 /** One committed entry, as the state machine gets it. */
@@ -15,15 +16,15 @@ export type CommittedEntry = {
 /**
  * The replicated state machine. `apply` is deterministic: no clock, no randomness, no I/O. Results
  * must survive msgpack (plain objects, numbers, strings, Uint8Array), since they travel to the
- * proposing node.
+ * proposing node. No command begins with the byte 0xc1: such entries are the group's own.
  */
 export interface StateMachine {
   /** Applies in order and returns one result per entry. Never throws for bad input: that is a result. */
   apply(entries: readonly CommittedEntry[]): unknown[];
-  /** An immutable view of the state as of the last apply, to stream while later entries apply. */
-  snapshot(): SnapshotSource;
-  /** Replaces the whole state by a snapshot's stream. */
-  restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** An immutable view of the state as of the last apply, to stream while later entries apply, in the formats of `level`. */
+  snapshot(level?: number): SnapshotSource;
+  /** Replaces the whole state by a snapshot's stream. `level`: the feature level it was written at; see versions.ts. */
+  restore(chunks: AsyncIterable<Uint8Array>, level?: number): Promise<void>;
 }
 
 export type ChunkOptions = {
@@ -88,6 +89,8 @@ export interface Consensus {
    * sent, and what is not applied yet, stays for the time being: look at `oldestStored`, and ask again.
    */
   discardOld(upTo: LogIndex): Promise<void>;
+  /** The cluster's feature level, and what each member understands; see versions.ts. */
+  levels(): LevelReport;
   /** Stops without handing over. Containers and other nodes go on. */
   stop(): Promise<void>;
 }

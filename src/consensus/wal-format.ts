@@ -13,6 +13,7 @@ import { Packr } from 'msgpackr';
 import type { Entry, HardState, SnapshotMeta } from '../../raft/types.ts';
 import { asIndex, asTerm } from '../../raft/types.ts';
 import { crc32c } from '../lib/crc32c.ts';
+import { laterVersion } from './versions.ts';
 
 /** Bytes before the first record of a segment. */
 export const SEGMENT_HEADER_BYTES = 4096;
@@ -21,6 +22,8 @@ const ENTRY_HEADER_BYTES = 13;
 const ALIGNMENT = 8;
 const MAGIC = Buffer.from('skeinwal', 'latin1');
 const FORMAT_VERSION = 1;
+/** No release will count further: a version beyond it is damage. */
+const FORMAT_VERSION_PLAUSIBLE_MAX = 255;
 const ENTRY_KINDS = ['data', 'config', 'empty'] as const;
 const packr = new Packr({ useRecords: false });
 
@@ -72,11 +75,14 @@ export function encodeSegmentHeader(header: SegmentHeader): Buffer {
   return block;
 }
 
-/** The header, or in words why there is none. */
+/** The header, or in words why there is none. Throws version-unsupported for a later version's. */
 export function decodeSegmentHeader(block: Buffer): SegmentHeader | string {
   if (block.length < SEGMENT_HEADER_BYTES) return 'the file is shorter than a segment header';
   if (!block.subarray(0, 8).equals(MAGIC)) return 'the file does not start as a log segment does';
   const version = block.readUInt32LE(8);
+  if (version > FORMAT_VERSION && version <= FORMAT_VERSION_PLAUSIBLE_MAX) {
+    throw laterVersion(`a log segment has format ${version}`, `format ${FORMAT_VERSION}`);
+  }
   if (version !== FORMAT_VERSION) return `log format ${version} is not supported`;
   const length = block.readUInt32LE(16);
   if (20 + length > SEGMENT_HEADER_BYTES) return 'the segment header has an impossible length';
@@ -133,7 +139,7 @@ export function findRecord(segment: Buffer, offset: number, salt: number): Found
   const start = offset + RECORD_HEADER_BYTES;
   if (start > segment.length) return undefined;
   const type = segment[offset + 14] as number;
-  if (type < TYPE_CODES.entry || type > TYPE_CODES.reset) return undefined;
+  if (type === 0) return undefined;
   const end = start + segment.readUInt32LE(offset + 4);
   if (end > segment.length) return undefined;
   if (crc32c(segment.subarray(offset + 4, end), salt) !== segment.readUInt32LE(offset)) {
@@ -148,11 +154,18 @@ export function findRecord(segment: Buffer, offset: number, salt: number): Found
   };
 }
 
-/** What a found record means. Entry data is copied: it outlives the segment's buffer. */
+/**
+ * What a found record means. Entry data is copied: it outlives the segment's buffer. Throws version-unsupported for what a
+ * later version wrote: its checksum fits, so it is no damage, and to pass over it would be to forget it.
+ */
 export function decodeRecord(found: FoundRecord): WalRecord {
   const { type, payload } = found;
   if (type === TYPE_CODES.entry) {
-    const kind = ENTRY_KINDS[payload.readUInt8(12)] ?? 'data';
+    const kind = ENTRY_KINDS[payload.readUInt8(12)];
+    if (kind === undefined) {
+      const what = `the log holds an entry of kind ${payload.readUInt8(12)}`;
+      throw laterVersion(what, `kinds 0 to ${ENTRY_KINDS.length - 1}`);
+    }
     const entry: Entry = {
       index: asIndex(payload.readUIntLE(0, 6)),
       term: asTerm(payload.readUIntLE(6, 6)),
@@ -163,6 +176,10 @@ export function decodeRecord(found: FoundRecord): WalRecord {
   }
   if (type === TYPE_CODES.reset) {
     return { type: 'reset', snapshot: packr.unpack(payload) as SnapshotMeta };
+  }
+  if (type !== TYPE_CODES['hard-state']) {
+    const what = `the log holds a record of type ${type}`;
+    throw laterVersion(what, `types ${TYPE_CODES.entry} to ${TYPE_CODES.reset}`);
   }
   const [term, vote, commit] = packr.unpack(payload) as [number, string | null, number];
   const hardState = { term: asTerm(term), vote: vote ?? undefined, commit: asIndex(commit) };

@@ -24,7 +24,10 @@ export const ERROR_CODES = {
   'actor-stopped': 'The actor has stopped, or never existed.',
   'data-damaged': 'Stored data fails its checksum, or belongs to another node.',
   'key-missing': 'Stored secrets are sealed under a key that this node does not have.',
+  'version-unsupported':
+    'The cluster, or stored data, is of a version that this one does not understand.',
   'disk-failed': 'A durable write failed; the process must end.',
+  'store-full': 'There is no room for more: the space quota is used up, or the disk nearly full.',
   'command-failed': 'A program we ran could not start, failed, or took too long.',
   'runtime-failed': 'The container runtime refused or failed a call.',
   'network-failed': 'Pod network, routes or nftables could not be set up.',
