@@ -171,6 +171,12 @@ export function unsupportedMediaType(message: string): ApiError {
   return failure(415, 'UnsupportedMediaType', message);
 }
 
+/** 413 for an object that is larger than what may be stored of one. */
+export function objectTooLarge(bytes: number, bytesMax: number): ApiError {
+  const text = `Request entity too large: the object takes ${bytes} bytes in the store, and the limit is ${bytesMax}`;
+  return failure(413, 'RequestEntityTooLarge', text);
+}
+
 /** 410 Expired; `metadata.continue` may carry a token to go on inconsistently. */
 export function expired(message: string, continueToken?: string): ApiError {
   const base = failure(410, 'Expired', message).status;
@@ -249,6 +255,8 @@ export function toApiError(error: unknown): ApiError {
         undefined,
         error,
       );
+    case 'store-full':
+      return failure(507, 'InsufficientStorage', error.message, undefined, error);
     case 'frame-too-large':
       return failure(413, 'RequestEntityTooLarge', error.message, undefined, error);
     case 'deadline-exceeded':

@@ -25,6 +25,7 @@ export function describeStatus(status: NodeStatusReport): string {
     `leader    ${status.leader?.node ?? 'none'}${status.quorum ? '' : ' (no quorum in reach)'}`,
     `term      ${status.term}`,
     `revision  ${status.revision} (log index ${status.appliedIndex} applied, ${status.commit} committed)`,
+    `store     ${describeStore(status.store)}`,
     `api       ${status.apiAddress}`,
     `version   ${status.version}`,
     '',
@@ -32,6 +33,11 @@ export function describeStatus(status: NodeStatusReport): string {
     '',
     ...health,
   ].join('\n');
+}
+
+function describeStore({ objects, bytes, quotaBytes, oldestRevision }: NodeStatusReport['store']) {
+  const mib = (value: number) => (value / 1024 ** 2).toFixed(1);
+  return `${objects} objects, ${mib(bytes)} of ${mib(quotaBytes)} MiB (changes since revision ${oldestRevision} are at hand)`;
 }
 
 /** `skein actors`. */

@@ -23,6 +23,14 @@ export type NodeStatusReport = {
   readonly appliedIndex: number;
   /** resourceVersion of the newest applied write. */
   readonly revision: number;
+  readonly store: {
+    readonly objects: number;
+    /** Text and keys of all objects, and what they may take. */
+    readonly bytes: number;
+    readonly quotaBytes: number;
+    /** Watches may resume from here on. */
+    readonly oldestRevision: number;
+  };
   /** True while this node hears a leader that has a quorum. */
   readonly quorum: boolean;
   /** How many members should vote; fewer do until those that joined have caught up. */

@@ -23,7 +23,9 @@ import { createMesh, type JoinableMesh } from '../mesh/mesh.ts';
 import { ClusterKey } from '../sealing/cluster-key.ts';
 import { DEFAULT_KINDS, encodeRecord, newRecord } from '../sealing/record.ts';
 import { createReplicatedStore } from '../store/replicated-store.ts';
+import { SpaceQuota } from '../store/space-quota.ts';
 import { StoreState } from '../store/state.ts';
+import { registerStoreMetrics } from '../store/store-metrics.ts';
 import type { Store, StoreReader } from '../store/types.ts';
 import {
   type ClusterFile,
@@ -33,6 +35,7 @@ import {
   readClusterFile,
   writeClusterFile,
 } from './data-dir.ts';
+import { DiskRoom } from './disk-room.ts';
 import { type JoinGrant, parseGrant } from './join-grant.ts';
 import {
   clearMachineRecord,
@@ -74,6 +77,8 @@ export type Foundation = {
   /** What `store` is a view of; for backups, and to see what of it is sealed on disk. */
   readonly state: StoreState;
   readonly supersession: Supersession;
+  readonly quota: SpaceQuota;
+  readonly diskRoom: DiskRoom;
 };
 
 const JOIN_DEADLINE_MS = 30_000;
@@ -102,7 +107,13 @@ export async function layFoundation(
     const cluster = await settle(mesh, components, options);
     const directory = logDirectory(paths, cluster);
     const clusterKey = clusterKeyOf(cluster);
-    const state = new StoreState({ logger: log, clusterKey });
+    const state = new StoreState({
+      logger: log,
+      clusterKey,
+      monotonicMs: () => clock.monotonicMs(),
+      historyAgeMs: config.historyMinutes * 60_000,
+      historyBytesMax: config.historyMib * 1024 ** 2,
+    });
     const founding = !cluster.settled && cluster.founder;
     if (founding) {
       const key = config.secretsEncryption ? clusterKey : undefined;
@@ -132,11 +143,37 @@ export async function layFoundation(
         onFatal,
       },
     );
-    const store = createReplicatedStore({ state, consensus, clock, random });
-    return { cluster, clusterKey, mesh, consensus, store, state, supersession };
+    const quota = new SpaceQuota(state, { quotaBytes: config.storeQuotaMib * 1024 ** 2 });
+    const diskRoom = new DiskRoom(
+      { clock, log },
+      {
+        directory,
+        reserveBytes: config.diskReserveMib * 1024 ** 2,
+        onShort: () => void leaveToOthers(consensus, log),
+      },
+    );
+    const gates = [quota, diskRoom];
+    const store = createReplicatedStore({ state, consensus, clock, random, gates });
+    registerStoreMetrics(metrics, { store, quota, diskRoom });
+    await diskRoom.start();
+    return { cluster, clusterKey, mesh, consensus, store, state, supersession, quota, diskRoom };
   } catch (error) {
     await mesh.stop();
     throw error;
+  }
+}
+
+/** The leader's disk takes every write, its own and those forwarded: one that is nearly full should not lead. */
+async function leaveToOthers(consensus: Consensus, log: Logger): Promise<void> {
+  const { role, confState } = consensus.status();
+  if (role !== 'leader' || confState.voters.length < 2) return;
+  try {
+    await consensus.transferLeadership();
+  } catch (error) {
+    log.warn(
+      { error: messageOf(error) },
+      'nobody could take over from a leader short of disk space',
+    );
   }
 }
 

@@ -32,7 +32,13 @@ export class NodeHealthChecks {
   ];
 
   report(): readonly NodeHealth[] {
-    return this.checks.map(({ name, check }) => ({ check: name, why: check() }));
+    const { quota, diskRoom } = this.#foundation;
+    // A node without room still serves: reads, deletions, everything that is there.
+    return [
+      ...this.checks.map(({ name, check }) => ({ check: name, why: check() })),
+      { check: 'space', why: quota.problem() },
+      { check: 'disk', why: diskRoom.problem() },
+    ];
   }
 
   /** What the heartbeat carries; undefined when there is nothing to complain about. */

@@ -113,6 +113,7 @@ async function start(config: NodeConfig, starting: Starting): Promise<void> {
   );
   stops.add('mesh', () => foundation.mesh.stop());
   stops.add('consensus', () => foundation.consensus.stop());
+  stops.add('disk space', async () => foundation.diskRoom.stop());
   const membership = startMembership({
     ...shared,
     foundation,

@@ -36,6 +36,13 @@ export type NodeConfig = {
   readonly reads: 'quorum' | 'lease';
   /** Machines that are likely to fail together have the same; empty: as the Node's label says. */
   readonly zone: string;
+  /** How far back watches may resume and lists look, as far as the memory for it allows. */
+  readonly historyMinutes: number;
+  readonly historyMib: number;
+  /** Objects of the whole cluster, as text. */
+  readonly storeQuotaMib: number;
+  /** Free disk space below which nothing new is stored; 0: no such limit. */
+  readonly diskReserveMib: number;
   readonly imagePullFallback: 'local' | 'never';
   readonly logLevel: LogLevel;
 };
@@ -237,6 +244,32 @@ export const SETTINGS = {
     shownDefault: 'what the label says, if anything',
     fallback: () => '',
     read: zone,
+  },
+  historyMinutes: {
+    describe: 'how long past changes are kept, for watches to resume from',
+    shownDefault: '10',
+    fallback: () => 10,
+    read: whole(1, 1440),
+  },
+  historyMib: {
+    describe: 'most memory for past changes, in MiB; the oldest go first',
+    shownDefault: '64',
+    fallback: () => 64,
+    read: whole(1, 4096),
+  },
+  storeQuotaMib: {
+    describe:
+      "most MiB that the cluster's objects may take together; beyond it nothing new is stored until something is deleted; the same on every node",
+    shownDefault: '2048',
+    fallback: () => 2048,
+    read: whole(16, 65_536),
+  },
+  diskReserveMib: {
+    describe:
+      'free disk space, in MiB, below which this node accepts nothing new and does not care to lead; 0: no limit',
+    shownDefault: '128',
+    fallback: () => 128,
+    read: whole(0, 1_048_576),
   },
   imagePullFallback: {
     describe: 'local: an image that is present is used when its registry cannot be reached; never',

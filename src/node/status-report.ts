@@ -16,11 +16,12 @@ export type NodeHealth = {
 
 /** The report of this moment. */
 export function reportStatus(
-  { mesh, consensus, store, cluster }: Foundation,
+  { mesh, consensus, store, cluster, quota }: Foundation,
   config: NodeConfig,
   options: { readonly version: string; readonly health: readonly NodeHealth[] },
 ): NodeStatusReport {
   const status = consensus.status();
+  const { objects, bytes } = store.usage();
   const members = readMembers(store);
   const known = members.length > 0 ? members : cluster.members;
   const connected = new Set(
@@ -44,6 +45,12 @@ export function reportStatus(
     commit: status.commit,
     appliedIndex: status.applied,
     revision: store.revision(),
+    store: {
+      objects,
+      bytes,
+      quotaBytes: quota.quotaBytes,
+      oldestRevision: store.oldestRevision(),
+    },
     votersWanted: votersTarget(voters.length + learners.length, config.votersMax),
     quorum: status.leader !== undefined && reachable * 2 > voters.length,
     members: known.map((member) => ({

@@ -14,7 +14,8 @@ import { entropyRandom, type Random } from '../lib/random.ts';
 import { type CommandResult, encodeCommand, transactionFault } from './commands.ts';
 import { SESSION_RESULTS_MAX } from './sessions.ts';
 import type { StoreState } from './state.ts';
-import type { Revision, Store, TransactionResult, TransactOptions } from './types.ts';
+import type { Revision, Store, Transaction, TransactionResult, TransactOptions } from './types.ts';
+import { growthOf, type WriteGate } from './write-gate.ts';
 
 /** What the store needs: the replica's state (given to consensus as its state machine) and consensus. */
 export type ReplicatedStoreComponents = {
@@ -23,6 +24,8 @@ export type ReplicatedStoreComponents = {
   /** Default: the machine's clock. */
   readonly clock?: Clock;
   readonly random?: Random;
+  /** Asked in turn whether there is room for a transaction. Default: none. */
+  readonly gates?: readonly WriteGate[];
 };
 
 export type ReplicatedStoreOptions = {
@@ -83,6 +86,7 @@ export function createReplicatedStore(
       const fault = transactionFault(transaction);
       if (fault !== undefined)
         throw new SkeinError('proposal-dropped', `bad transaction: ${fault}`);
+      requireRoom(transaction);
       const { result, remainingMs } = await writer.write(
         { kind: 'transaction', transaction },
         transactOptions,
@@ -101,6 +105,16 @@ export function createReplicatedStore(
       await seen(result.revision, remainingMs);
     },
   };
+
+  function requireRoom(transaction: Transaction): void {
+    const { gates = [] } = components;
+    if (gates.length === 0) return;
+    const growth = growthOf(transaction, (key) => state.get(key));
+    for (const gate of gates) {
+      const refusal = gate.refuse(growth);
+      if (refusal !== undefined) throw refusal;
+    }
+  }
 
   /** The writer reads its own write here. A replica that lags takes nothing from the write's success. */
   async function seen(revision: Revision, remainingMs: number): Promise<void> {

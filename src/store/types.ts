@@ -166,7 +166,7 @@ export interface StoreReader {
 export interface Store extends StoreReader {
   /**
    * Applies a transaction exactly once through consensus. Rejects with SkeinError: proposal-dropped or no-leader (no effect),
-   * outcome-unknown (the deadline passed while in flight); frame-too-large (about 2 MiB). When it resolves, the local replica has
+   * store-full (no effect), outcome-unknown (the deadline passed while in flight); frame-too-large (about 2 MiB). When it resolves, the local replica has
    * normally applied the write already.
    */
   transact(transaction: Transaction, options?: TransactOptions): Promise<TransactionResult>;

@@ -9,11 +9,14 @@ import type {
   StoredObject,
   TransactionResult,
 } from '../../store/types.ts';
-import { fenced } from '../status.ts';
+import { fenced, objectTooLarge } from '../status.ts';
 import type { RequestContext } from '../types.ts';
 import type { VerbsContext } from './components.ts';
 import { type Encoded, versionAt } from './encode.ts';
 import { barrier } from './freshness.ts';
+
+/** Largest object, as stored: what upstream's database takes in one request. */
+export const OBJECT_BYTES_MAX = 1.5 * 1024 * 1024;
 
 export type Write = {
   readonly checks: readonly Check[];
@@ -22,7 +25,7 @@ export type Write = {
 
 export type Committed = Exclude<TransactionResult, { readonly kind: 'fenced' }>;
 
-/** Applies a write. Rejects when the fence is stale or the store cannot take it. */
+/** Applies a write. Rejects when the fence is stale, an object too large, or the store cannot take it. */
 export async function commit(
   verbs: VerbsContext,
   context: RequestContext,
@@ -30,6 +33,10 @@ export async function commit(
 ): Promise<Committed> {
   const { fence, signal } = context;
   const deadlineMs = verbs.settings.writeDeadlineMs;
+  for (const operation of write.operations) {
+    const bytes = operation.op === 'put' ? operation.value.length : 0;
+    if (bytes > OBJECT_BYTES_MAX) throw objectTooLarge(bytes, OBJECT_BYTES_MAX);
+  }
   const result = await verbs.store.transact(
     fence === undefined ? write : { ...write, fence },
     signal === undefined ? { deadlineMs } : { deadlineMs, signal },
