@@ -71,9 +71,12 @@ export async function writeGroup(
     readonly nodeId: string;
     readonly state: StoreState;
     readonly position: Position;
+    /** Members of the cluster that it takes the place of: the group never lets any of them in under its old id. */
+    readonly former: readonly string[];
   },
 ): Promise<string> {
-  const { clusterId, nodeId, state, position } = group;
+  const { clusterId, nodeId, state, position, former } = group;
+  const removed = [...new Set(former)].filter((peer) => peer !== nodeId);
   const name = logName(clusterId);
   const directory = `${root}/${name}`;
   const storage = createFileStorage({ directory, nodeId, clusterId });
@@ -85,7 +88,7 @@ export async function writeGroup(
     await beginGroup(storage, state.snapshot(), {
       index: asIndex(position.index),
       term: asTerm(position.term),
-      confState: foundingConfState([nodeId]),
+      confState: { ...foundingConfState([nodeId]), ...(removed.length > 0 ? { removed } : {}) },
     });
   } finally {
     await storage.close();

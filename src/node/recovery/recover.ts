@@ -13,7 +13,8 @@
 
 import { randomUUID } from 'node:crypto';
 import { access, mkdir, rename, writeFile } from 'node:fs/promises';
-import { inspectStorage } from '../../consensus/inspect-storage.ts';
+import { membersOf } from '../../../raft/config-change.ts';
+import { inspectStorage, newestConfState } from '../../consensus/inspect-storage.ts';
 import { SkeinError } from '../../lib/errors.ts';
 import type { StoreState } from '../../store/state.ts';
 import type { Operation, Revision } from '../../store/types.ts';
@@ -70,6 +71,8 @@ export type RecoverOptions = {
 type Survivor = OfflineNode & {
   readonly cluster: ClusterFile;
   readonly standing: LogStanding;
+  /** Everybody who is or was a member of the group. */
+  readonly former: readonly string[];
 };
 
 /** What a recovery of the node in `root` would begin with. Changes nothing. Rejects as recoverNode does. */
@@ -104,7 +107,13 @@ export async function recoverNode(root: string, options: RecoverOptions): Promis
     const position = edit(state, start, leaveBehind(state, cluster, clusterId), clusterId);
     state.skipTo((state.revision() + REVISION_JUMP) as Revision);
     onStep('write');
-    const log = await writeGroup(root, { clusterId, nodeId: cluster.peer, state, position });
+    const log = await writeGroup(root, {
+      clusterId,
+      nodeId: cluster.peer,
+      state,
+      position,
+      former: survivor.former,
+    });
     const own = readMembers(state);
     const recovered: ClusterFile = { ...cluster, clusterId, log, members: own, settled: true };
     onStep('check');
@@ -138,7 +147,9 @@ async function readSurvivor(root: string): Promise<Survivor> {
   if (!storage.state?.snapshot) {
     return refuse(storage.directory, 'this node has not received the state of the cluster yet');
   }
-  return { ...node, cluster, standing: standingOf(storage.state) };
+  const conf = newestConfState(storage.state);
+  const former = conf ? [...membersOf(conf), ...(conf.removed ?? [])] : [];
+  return { ...node, cluster, standing: standingOf(storage.state), former };
 }
 
 function planOf({ cluster, standing }: Survivor, state: StoreState): RecoveryPlan {

@@ -26,7 +26,13 @@ import {
 } from '../data-dir.ts';
 import { JOIN_TOKENS_PREFIX } from '../join-tokens.ts';
 import { writeMachineRecord } from '../machine-record.ts';
-import { MEMBER_NAMES_PREFIX, MEMBERS_PREFIX, memberKey, memberNameKey } from '../members.ts';
+import {
+  MEMBER_NAMES_PREFIX,
+  MEMBERS_PREFIX,
+  memberKey,
+  memberNameKey,
+  readMembers,
+} from '../members.ts';
 import type { NodeConfig } from '../settings.ts';
 import { SUPERSEDED_PREFIX } from '../superseded.ts';
 import { openBackup } from './backup-file.ts';
@@ -87,12 +93,13 @@ export async function restoreBackup(path: string, options: RestoreOptions): Prom
     const clusterId = randomUUID();
     const { id: peer } = await loadIdentity(paths.identity);
     const self = recordOf(peer, config);
+    const former = readMembers(state).map((member) => member.peer);
     const leftOut = leaveOut(state, config.nodeName);
     const operations = [...leftOut.operations, ...enrol(state, self)];
     const start = { index: state.appliedIndex, term: header.term + 1 };
     const position = edit(state, start, operations, clusterId);
     state.skipTo((state.revision() + REVISION_JUMP) as Revision);
-    const log = await writeGroup(paths.root, { clusterId, nodeId: peer, state, position });
+    const log = await writeGroup(paths.root, { clusterId, nodeId: peer, state, position, former });
     const { clusterCidr, serviceCidr } = header;
     const file: ClusterFile = {
       clusterId,

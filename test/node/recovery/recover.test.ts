@@ -73,7 +73,10 @@ t.test(
     const { storage, state } = await stateOf(node.root);
     t.match(storage.state, {
       hardState: { term: 3, commit: 13 },
-      snapshot: { index: 13, confState: { voters: [node.peer], learners: [] } },
+      snapshot: {
+        index: 13,
+        confState: { voters: [node.peer], learners: [], removed: ['peer2', 'peer3'] },
+      },
       entries: [],
     });
     for (let n = 0; n < 10; n++) {
