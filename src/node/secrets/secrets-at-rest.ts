@@ -5,6 +5,7 @@
 
 import type { SecretsNodeStatus, SecretsStatus } from '../../cli/status-types.ts';
 import type { Consensus } from '../../consensus/types.ts';
+import { SEALED_LEVEL } from '../../consensus/versions.ts';
 import { backoffMs } from '../../lib/backoff.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { messageOf, SkeinError } from '../../lib/errors.ts';
@@ -25,7 +26,7 @@ import type { MemberRecord } from '../data-dir.ts';
 import { readMembers } from '../members.ts';
 import { Purge } from './purge.ts';
 
-/** The request by which a node tells how far it is. Who answers it can read what is sealed. */
+/** The request by which a node tells how far it is. */
 export const SECRETS_METHOD = 'node.secrets';
 
 export type SecretsComponents = {
@@ -33,7 +34,7 @@ export type SecretsComponents = {
   readonly sealing: Sealing;
   readonly clusterKey: ClusterKey;
   readonly mesh: Pick<Mesh, 'self' | 'request' | 'serve'>;
-  readonly consensus: Pick<Consensus, 'oldestStored' | 'discardOld' | 'onLeadership'>;
+  readonly consensus: Pick<Consensus, 'oldestStored' | 'discardOld' | 'onLeadership' | 'levels'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -105,7 +106,7 @@ export class SecretsAtRest {
     if (action === 'disable' && !on) return;
     const wanted = checked(kinds ?? (current?.key ? current.kinds : DEFAULT_KINDS));
     if (action === 'enable' && on && String(wanted) === String(current?.kinds)) return;
-    await this.#requireAbleMembers();
+    this.#requireAbleMembers();
     const key = action === 'disable' ? undefined : clusterKey;
     const record = newRecord(key, wanted, clock.nowMs());
     await this.#write(record);
@@ -173,15 +174,20 @@ export class SecretsAtRest {
   }
 
   /** A member that cannot read what is sealed would have to be left behind. */
-  async #requireAbleMembers(): Promise<void> {
-    if (this.#components.sealing.inForce !== undefined) return;
-    const { nodes } = await this.status();
-    const unable = nodes.filter(({ state }) => state === 'unreachable');
-    if (unable.length === 0) return;
-    const names = unable.map(({ node, detail }) => `${node} (${detail})`).join(', ');
+  #requireAbleMembers(): void {
+    const { consensus, sealing, store } = this.#components;
+    const { level, members } = consensus.levels();
+    if (sealing.inForce !== undefined || level >= SEALED_LEVEL) return;
+    const unable = readMembers(store).filter(
+      ({ peer }) => (members.get(peer)?.max ?? 0) < SEALED_LEVEL,
+    );
+    const names = unable.map(({ node, peer }) => {
+      const product = members.get(peer)?.product;
+      return product === undefined ? `${node} does not answer` : `${node} runs ${product}`;
+    });
     throw new SkeinError(
       'config-invalid',
-      `encryption can begin once every node is up and runs a version that knows it; not yet: ${names}`,
+      `encryption can begin once the cluster is at feature level ${SEALED_LEVEL}, which it reaches by itself when every node has been up for a while with a version that understands it${names.length > 0 ? ` (not yet: ${names.join(', ')})` : ''}`,
     );
   }
 

@@ -15,12 +15,15 @@ import { TestCluster, type TestMember } from '../../support/consensus-cluster.ts
 import { put } from '../../support/store-values.ts';
 
 const NAMES = ['a', 'b', 'c'];
+const RAISE = { raiseAfterMs: 50 };
+const OLD = { levels: { understood: { min: 1, max: 1 }, product: '0.1', ...RAISE } };
+const NEW = { levels: { understood: { min: 1, max: 2 }, product: '0.2', ...RAISE } };
 const SMALL = { clusterId: 'test', segmentBytes: 64 * 1024 };
 const WORD = 'correct-horse-battery-staple';
 const SECRET = '/core/secrets/default/words';
 
 type WorldOptions = {
-  /** False: a cluster of a version that knew no encryption. Default true. */
+  /** False: members of a version that knows no encryption. Default true. */
   readonly sealed?: boolean;
   readonly names?: readonly string[];
 };
@@ -44,6 +47,7 @@ class World {
     const keys = new Map(names.map((name) => [name, clusterKey]));
     const record = encodeRecord(newRecord(clusterKey, DEFAULT_KINDS, 0));
     const cluster = await TestCluster.of(names, {
+      consensus: sealed ? NEW : OLD,
       storage: (name) =>
         createFileStorage({ ...SMALL, directory: join(directory, name), nodeId: name }),
       state: (name, logger) => {
@@ -182,20 +186,23 @@ t.test(
     await write(leader, WORD);
     for (const { store } of world.cluster.members.values()) await store.readBarrier();
     for (const name of NAMES) t.match(await world.files(name), WORD);
-    const [first, second, third] = [...world.cluster.members.values()] as TestMember[];
-    const secrets = world.attend(leader, true);
-    t.match(await secrets.status(), { encrypted: false, kinds: [] });
-    await t.rejects(secrets.change({ action: 'rotate' }), { message: /skein secrets enable/ });
-    await t.rejects(secrets.change({ action: 'enable' }), { message: /every node.*node-/ });
-    for (const member of [first, second, third]) {
-      if (member && member !== leader) world.attend(member, true);
+    const former = world.attend(leader);
+    await t.rejects(former.change({ action: 'rotate' }), { message: /skein secrets enable/ });
+    const refused = former.change({ action: 'enable' });
+    await t.rejects(refused, { message: /feature level 2.*node-a runs 0\.1/ });
+    let last = leader;
+    for (const name of NAMES) {
+      await world.kill(name);
+      last = await world.cluster.start(name, NEW);
+      await last.store.readBarrier({ deadlineMs: 10_000 });
+      world.attend(last, true);
     }
-    await complete(secrets);
+    const secrets = world.secrets.get(last.name) ?? world.attend(last);
     while (!(await secrets.status()).encrypted)
       await new Promise((resolve) => setTimeout(resolve, 50));
     await complete(secrets);
     for (const name of NAMES) t.notMatch(await world.files(name), WORD, name);
-    t.match(leader.store.get(SECRET)?.object, { data: { word: WORD } }, 'the value is what it was');
+    t.match(last.store.get(SECRET)?.object, { data: { word: WORD } }, 'the value is what it was');
   },
 );
 
