@@ -9,6 +9,9 @@ export type MemberStatus = {
   readonly connected: boolean;
   readonly addresses: readonly string[];
   readonly ready: 'True' | 'False' | 'Unknown';
+  /** The feature levels its version understands, and the version; left out until it has said so. */
+  readonly levels?: { readonly min: number; readonly max: number };
+  readonly version?: string;
 };
 
 export type NodeStatusReport = {
@@ -23,6 +26,8 @@ export type NodeStatusReport = {
   readonly appliedIndex: number;
   /** resourceVersion of the newest applied write. */
   readonly revision: number;
+  /** The feature level whose formats the cluster writes: once raised, no version that does not understand it can come back. */
+  readonly level: number;
   readonly store: {
     readonly objects: number;
     /** Text and keys of all objects, and what they may take. */

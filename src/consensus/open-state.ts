@@ -4,7 +4,7 @@ import type { InitialState, NodeId, SnapshotMeta } from '../../raft/types.ts';
 import { asIndex, asTerm } from '../../raft/types.ts';
 import type { Storage, StoredState } from './storage.ts';
 import type { SnapshotSource, StateMachine } from './types.ts';
-import { FIRST_LEVELS } from './versions.ts';
+import { FIRST_LEVELS, OUR_LEVELS } from './versions.ts';
 
 /** The position at which a group begins: as if an earlier leader had committed the first configuration. */
 const FIRST_INDEX = asIndex(1);
@@ -20,18 +20,15 @@ export async function recoverState(
   options: {
     readonly self: NodeId;
     readonly bootstrap: boolean;
-    /** The feature level at which a new group begins. Default: the first. */
-    readonly level?: number;
+    /** The feature level at which a new group begins. */
+    readonly level: number;
   },
 ): Promise<InitialState> {
   let stored = await storage.open();
   const fresh = stored.hardState === undefined && stored.snapshot === undefined;
   if (fresh && options.bootstrap) {
-    stored = await beginGroup(
-      storage,
-      machine.snapshot(),
-      firstSnapshot(options.self, options.level),
-    );
+    const { self, level } = options;
+    stored = await beginGroup(storage, machine.snapshot(level), firstSnapshot(self), level);
   }
   const reader = stored.snapshot === undefined ? undefined : await storage.readSnapshot();
   if (reader !== undefined) {
@@ -51,13 +48,15 @@ export async function recoverState(
 
 /**
  * Begins a group in storage that is open and empty: `source` is the state at `meta`, whose configuration says who
- * votes. The log begins behind it.
+ * votes. The log begins behind it. `level`: the feature level of its formats; default: what this release writes.
  */
 export async function beginGroup(
   storage: Storage,
   source: SnapshotSource,
-  meta: SnapshotMeta,
+  first: SnapshotMeta,
+  level: number = OUR_LEVELS.max,
 ): Promise<StoredState> {
+  const meta = atLevel(first, level);
   const writer = await storage.writeSnapshot(meta);
   for await (const chunk of source.chunks()) await writer.write(chunk);
   await writer.commit();
@@ -67,7 +66,7 @@ export async function beginGroup(
   return { hardState, snapshot: meta, entries: [] };
 }
 
-function firstSnapshot(self: NodeId, level: number = FIRST_LEVELS.min): SnapshotMeta {
+function firstSnapshot(self: NodeId): SnapshotMeta {
   const confState = {
     voters: [self],
     votersOutgoing: [],
@@ -75,7 +74,7 @@ function firstSnapshot(self: NodeId, level: number = FIRST_LEVELS.min): Snapshot
     learnersNext: [],
     autoLeave: false,
   };
-  return atLevel({ index: FIRST_INDEX, term: FIRST_TERM, confState }, level);
+  return { index: FIRST_INDEX, term: FIRST_TERM, confState };
 }
 
 /** `meta` of a snapshot in the formats of `level`; those of the first say nothing, as its release knew no levels. */

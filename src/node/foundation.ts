@@ -10,6 +10,7 @@ import { createTokenKey } from '../api/auth/service-account-tokens.ts';
 import { createConsensus } from '../consensus/consensus.ts';
 import { createFileStorage } from '../consensus/file-storage.ts';
 import type { Consensus } from '../consensus/types.ts';
+import { OUR_LEVELS } from '../consensus/versions.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -139,6 +140,7 @@ export async function layFoundation(
       {
         bootstrap: founding,
         reads: config.reads,
+        levels: { product: options.version },
         membership: { votersMax: config.votersMax, directory: () => memberZones(state) },
         onFatal,
       },
@@ -325,7 +327,7 @@ async function join(
   const { config, version } = options;
   // A machine whose directory was wiped says who it was: that one cannot be alive any more.
   const former = machine === undefined ? {} : { former: machine.peer };
-  const request = { ...ownRecord(mesh, config), version, ...former };
+  const request = { ...ownRecord(mesh, config), version, levels: OUR_LEVELS, ...former };
   const parsed = parseToken(token);
   log.info({ at: parsed.addresses }, 'joining the cluster');
   const grant: JoinGrant = parseGrant(

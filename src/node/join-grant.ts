@@ -4,6 +4,7 @@
  */
 
 import type { Consensus } from '../consensus/types.ts';
+import { FIRST_LEVELS, type LevelRange, levelFault, parseLevels } from '../consensus/versions.ts';
 import { hasCode, messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { ClusterKey } from '../sealing/cluster-key.ts';
@@ -15,6 +16,8 @@ import { clusterKeyOf } from './secrets/cluster-key.ts';
 
 export type JoinRequest = MemberRecord & {
   readonly version: string;
+  /** What the newcomer understands; the first release does not say. */
+  readonly levels?: LevelRange;
   /** Whom the machine was before its data directory was lost. */
   readonly former?: string;
 };
@@ -80,7 +83,7 @@ function secretsKeyOf(value: unknown): { readonly secretsKey?: string } {
 export type AcceptComponents = {
   readonly cluster: ClusterFile;
   readonly store: Store;
-  readonly consensus: Pick<Consensus, 'addMember'>;
+  readonly consensus: Pick<Consensus, 'addMember' | 'levels'>;
   readonly log: Logger;
   /** True if the process of a member answers now. */
   readonly isAlive: (peer: string) => Promise<boolean>;
@@ -104,6 +107,7 @@ export async function acceptJoin(
     const text = `"${record.node}" is no valid node name: ${NODE_NAME_RULE}`;
     throw new SkeinError('not-admitted', text);
   }
+  refuseOtherVersion(consensus.levels().level, request as Partial<JoinRequest>);
   const first = await putMember(store, record);
   if (first.kind === 'name-taken') {
     await replace(components, first.by, record, (request as Partial<JoinRequest>).former);
@@ -142,6 +146,13 @@ async function replace(
   await remove(old.node).catch((cause: unknown) => {
     throw hasCode(cause, 'config-invalid') ? nameTaken(old, messageOf(cause), cause) : cause;
   });
+}
+
+/** Before it is let in: once a member, it could not follow, and the others would wait for it. */
+function refuseOtherVersion(level: number, { version, levels }: Partial<JoinRequest>): void {
+  const understood = parseLevels(levels) ?? FIRST_LEVELS;
+  const fault = levelFault(level, understood, String(version ?? 'unknown'));
+  if (fault !== undefined) throw new SkeinError('not-admitted', fault.message, { cause: fault });
 }
 
 function nameTaken(by: MemberRecord, why: string, cause?: unknown): SkeinError {

@@ -1,6 +1,7 @@
 /** What `skein status` shows: the cluster as this node sees it. */
 
-import type { NodeStatusReport } from '../cli/status-types.ts';
+import type { MemberStatus, NodeStatusReport } from '../cli/status-types.ts';
+import type { MemberLevels } from '../consensus/level-keeper.ts';
 import { votersTarget } from '../consensus/membership.ts';
 import type { Node } from '../resources/generated/kinds.ts';
 import { objectKey } from '../store/keys.ts';
@@ -21,6 +22,7 @@ export function reportStatus(
   options: { readonly version: string; readonly health: readonly NodeHealth[] },
 ): NodeStatusReport {
   const status = consensus.status();
+  const { level, members: understood } = consensus.levels();
   const { objects, bytes } = store.usage();
   const members = readMembers(store);
   const known = members.length > 0 ? members : cluster.members;
@@ -45,6 +47,7 @@ export function reportStatus(
     commit: status.commit,
     appliedIndex: status.applied,
     revision: store.revision(),
+    level,
     store: {
       objects,
       bytes,
@@ -64,6 +67,7 @@ export function reportStatus(
       leader: member.peer === status.leader,
       connected: member.peer === mesh.self || connected.has(member.peer),
       addresses: member.addresses,
+      ...levelsOf(understood.get(member.peer)),
       ready: readiness(
         store.get(objectKey({ group: '', plural: 'nodes', name: member.node }))?.object,
       ),
@@ -75,6 +79,13 @@ export function reportStatus(
       ...(why === undefined ? {} : { detail: why }),
     })),
   };
+}
+
+/** Who has not answered since it connected, or is away, is left out: it may come back as another version. */
+function levelsOf(known: MemberLevels | undefined): Pick<MemberStatus, 'levels' | 'version'> {
+  if (known === undefined) return {};
+  const { min, max, product } = known;
+  return { levels: { min, max }, ...(product === '' ? {} : { version: product }) };
 }
 
 function readiness(node: unknown): 'True' | 'False' | 'Unknown' {

@@ -18,7 +18,13 @@ const GRANT = {
   members: [MEMBER],
 };
 const CLUSTER: ClusterFile = { ...GRANT, node: 'node1', peer: 'p1', founder: true, settled: true };
-const REQUEST = { ...MEMBER, peer: 'claimed', node: 'node2', version: '1' };
+const REQUEST = {
+  ...MEMBER,
+  peer: 'claimed',
+  node: 'node2',
+  version: '1',
+  levels: { min: 1, max: 2 },
+};
 
 function cluster() {
   const added: string[] = [];
@@ -28,7 +34,10 @@ function cluster() {
   const components = {
     cluster: CLUSTER,
     store,
-    consensus: { addMember: async (peer: string) => void added.push(peer) },
+    consensus: {
+      addMember: async (peer: string) => void added.push(peer),
+      levels: () => ({ level: 2, members: new Map() }),
+    },
     log: silentLogger,
     isAlive: async (peer: string) => alive.has(peer),
     remove: async (node: string) => {
@@ -147,6 +156,17 @@ for (const [what, request] of [
     t.equal(memberOfNode(store, 'node2')?.api, request.api);
   });
 }
+
+t.test('join: a version that does not understand the cluster is refused, both named', async (t) => {
+  const { components, store } = cluster();
+  for (const levels of [undefined, { min: 1, max: 1 }, 'x']) {
+    await t.rejects(acceptJoin(components, 'p2', { ...REQUEST, levels }), {
+      code: 'not-admitted',
+      message: /feature level 2 .*\(1\) understands levels 1 to 1: start this node with a version/,
+    });
+  }
+  t.strictSame(readMembers(store), []);
+});
 
 t.test('join: a name that no node can have is refused', async (t) => {
   const { components, store } = cluster();

@@ -47,10 +47,11 @@ async function foundation(members: number, situation: Situation = {}): Promise<F
     connected: connected.includes(peer),
     addresses: [],
   }));
+  const levels = { level: 2, members: new Map([['p2', { min: 1, max: 3, product: '9.9' }]]) };
   return {
     cluster: { clusterId: 'c', members: saved },
     mesh: { self: 'p1', peers: () => peers },
-    consensus: { status: () => status },
+    consensus: { status: () => status, levels: () => levels },
     store,
     quota: { quotaBytes: 1000, problem: () => undefined },
     diskRoom: { problem: () => undefined },
@@ -90,6 +91,12 @@ t.test('status: members with their place in the group, as this node sees them', 
   );
   t.match(status, { leader: { node: 'node2', peer: 'p2' }, term: 4, commit: 9, appliedIndex: 8 });
   t.equal(status.votersWanted, 3);
+  t.equal(status.level, 2);
+  t.strictSame(
+    status.members.map(({ levels, version }) => [levels, version]),
+    [[], [{ min: 1, max: 3 }, '9.9'], [], []].map(([levels, version]) => [levels, version]),
+    'who has not said what it understands is not guessed at',
+  );
   t.equal(status.apiAddress, 'https://10.0.0.1:6443');
 });
 

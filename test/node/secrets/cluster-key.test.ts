@@ -20,11 +20,21 @@ const FIRST_RELEASE: ClusterFile = {
   founder: true,
   settled: true,
 };
-const REQUEST = { peer: 'p2', node: 'node2', api: '10.0.0.2:6443', addresses: [], version: '1' };
+const REQUEST = {
+  peer: 'p2',
+  node: 'node2',
+  api: '10.0.0.2:6443',
+  addresses: [],
+  version: '1',
+  levels: { min: 1, max: 2 },
+};
 
 /** What a node gets that `cluster` lets in. */
 const grantOf = async (cluster: ClusterFile) => {
-  const consensus = { addMember: async () => {} };
+  const consensus = {
+    addMember: async () => {},
+    levels: () => ({ level: 2, members: new Map() }),
+  };
   const alive = { isAlive: async () => true, remove: async () => {} };
   const parts = { cluster, consensus, log: silentLogger, ...alive };
   return parseGrant(
