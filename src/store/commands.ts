@@ -1,10 +1,11 @@
 /**
  * The bytes that go through the log: one command per entry, msgpack, positional (field names would cost more
  * than small values). Decoding is strict, because apply must give the same answer on every replica
- * whatever it is handed: what is malformed, or of a later version, is refused as a whole.
+ * whatever it is handed: what is malformed is refused as a whole, and a later version stops the replica.
  */
 
 import { Packr } from 'msgpackr';
+import { laterVersion } from '../consensus/versions.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { SealingInForce } from './sealing.ts';
 import type { Check, Operation, Revision, Transaction, TransactionResult } from './types.ts';
@@ -83,7 +84,10 @@ export function encodeCommand(command: Command, sealing?: SealingInForce): Buffe
   ]);
 }
 
-/** Decodes and validates; a string says what is wrong. The values share memory with `data`. */
+/**
+ * Decodes and validates; a string says what is wrong. The values share memory with `data`. Throws version-unsupported for a
+ * command of a later version: members that know it take it, and whoever passed over it would part from them.
+ */
 export function decodeCommand(data: Uint8Array): Command | string {
   let fields: unknown;
   try {
@@ -93,6 +97,12 @@ export function decodeCommand(data: Uint8Array): Command | string {
   }
   if (!Array.isArray(fields)) return 'not a command';
   const [version, client, sequence, acknowledged, born, kind, ...body] = fields as unknown[];
+  if (Number.isSafeInteger(version) && (version as number) > FORMAT_VERSION_SEALED) {
+    throw laterVersion(
+      `the log holds a command of format ${version}`,
+      `formats 1 to ${FORMAT_VERSION_SEALED}`,
+    );
+  }
   if (version !== FORMAT_VERSION && version !== FORMAT_VERSION_SEALED) {
     return `command format ${String(version)} is not supported`;
   }
