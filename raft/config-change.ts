@@ -23,10 +23,16 @@ export const emptyConfState: ConfState = {
   autoLeave: false,
 };
 
-/** The configuration a group of `voters` is founded with. */
+/** The configuration a group of `voters` is founded with. It remembers whom it will remove. */
 export function foundingConfState(voters: readonly NodeId[]): ConfState {
-  return { ...emptyConfState, voters: [...voters].sort() };
+  return { ...emptyConfState, voters: [...voters].sort(), removed: [] };
 }
+
+/**
+ * The context of a change from which on a group remembers whom it removes. To be proposed once all members know the
+ * rule: the log alone must say what is refused, or members would apply a change differently.
+ */
+export const rememberingContext = Uint8Array.of(1);
 
 /**
  * Most members that may be removed in the life of a group. All of them are remembered, by every snapshot: an id that was
@@ -39,11 +45,11 @@ export function changeConfig(current: ConfState, change: ConfChange): ConfigOutc
   const refusal = whyNever(current, change.steps);
   if (refusal !== undefined) return refused(refusal);
   const outcome = makeChange(current, change);
-  if (outcome.kind === 'refused') return outcome;
+  const remembers = current.removed !== undefined || change.context[0] === rememberingContext[0];
+  if (outcome.kind === 'refused' || !remembers) return outcome;
   const members = membersOf(outcome.confState);
   const gone = [...membersOf(current)].filter((node) => !members.has(node)).sort();
-  const removed = [...(current.removed ?? []), ...gone];
-  return removed.length === 0 ? outcome : changed({ ...outcome.confState, removed });
+  return changed({ ...outcome.confState, removed: [...(current.removed ?? []), ...gone] });
 }
 
 /** True if `node` was a member once and never may be again. */

@@ -40,7 +40,10 @@ export type ConfState = {
   readonly learners: readonly NodeId[];
   readonly learnersNext: readonly NodeId[];
   readonly autoLeave: boolean;
-  /** Everybody who ever was a member and is none any more: ids are never reused. Absent: nobody. */
+  /**
+   * Everybody who was a member once and is none any more: ids are never reused. Absent: not remembered, as in groups
+   * with members of the first release, which would not refuse what others refuse.
+   */
   readonly removed?: readonly NodeId[];
 };
 

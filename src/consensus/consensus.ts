@@ -3,6 +3,7 @@
  * core goes through the engine; everything here runs in one thread and never waits on the loop's path.
  */
 
+import { rememberingContext } from '../../raft/config-change.ts';
 import type { RaftNode } from '../../raft/raw-node.ts';
 import { createRaftNode } from '../../raft/raw-node.ts';
 import type {
@@ -52,7 +53,7 @@ import type {
 } from './types.ts';
 import { Upkeep } from './upkeep.ts';
 import { VersionedMachine } from './versioned-machine.ts';
-import { FIRST_LEVELS, OUR_LEVELS } from './versions.ts';
+import { FIRST_LEVELS, OUR_LEVELS, REMEMBERING_LEVEL } from './versions.ts';
 
 export type ConsensusComponents = {
   readonly mesh: Mesh;
@@ -224,12 +225,15 @@ class Member implements Consensus {
       request: (id) => this.#engine.running && this.#engine.use((core) => core.readIndex(id)),
       applied: () => this.#engine.applied,
     });
+    const changeContext = () =>
+      stateMachine.level >= REMEMBERING_LEVEL ? rememberingContext : new Uint8Array(0);
     this.#control = new Control({
       mesh,
       clock,
       engine: this.#engine,
       leadership: this.#leadership,
       status: () => raft.status(),
+      changeContext,
     });
     this.#ticker = new Ticker(
       clock,
@@ -242,7 +246,10 @@ class Member implements Consensus {
       },
     );
     this.#upkeep = new Upkeep(
-      { clock, logger, engine: this.#engine, use: (action) => this.#whileRunning(action) },
+      {
+        ...{ clock, logger, engine: this.#engine, changeContext },
+        use: (action) => this.#whileRunning(action),
+      },
       timing,
       options.membership,
     );

@@ -33,6 +33,8 @@ export type ControlComponents = {
   readonly engine: Engine;
   readonly leadership: Leadership;
   readonly status: () => RaftStatus;
+  /** The context of changes of membership. */
+  readonly changeContext: () => Uint8Array;
 };
 
 const DEADLINE_MS = 15_000;
@@ -174,7 +176,7 @@ export class Control {
   }
 
   async #change(kind: 'add-learner' | 'remove', node: NodeId): Promise<ControlAnswer> {
-    const context = new Uint8Array(0);
+    const context = this.#components.changeContext();
     const outcome = this.#components.engine.use((raft) =>
       raft.proposeConfChange({ steps: [{ kind, node }], context }),
     );

@@ -21,6 +21,8 @@ export type UpkeepComponents = {
   readonly engine: Pick<Engine, 'writeAgeMs' | 'applied'>;
   /** Lets something talk to the core, unless the member has ended. */
   readonly use: (action: (core: RaftNode) => void) => void;
+  /** The context of changes of membership. */
+  readonly changeContext: () => Uint8Array;
 };
 
 /** Time between two looks at the membership, and between two attempts to hand over. */
@@ -121,7 +123,7 @@ export class Upkeep {
   #lookAfterVoters(core: RaftNode): void {
     const steps = this.#autopilot.observe(core.status());
     if (steps.length === 0) return;
-    core.proposeConfChange({ steps, context: new Uint8Array(0) });
+    core.proposeConfChange({ steps, context: this.#components.changeContext() });
   }
 }
 

@@ -19,12 +19,15 @@ export const LEVELS: Readonly<
   2: {
     release: '0.2',
     brings:
-      'entries of the group itself (the level), snapshots that say their level, sealed values',
+      'entries of the group itself (the level), snapshots that say their level, sealed values, ids of removed members',
   },
 };
 
 /** The level at which values may be sealed in the log and in snapshots. */
 export const SEALED_LEVEL = 2;
+
+/** The level at which a group remembers whom it removed. */
+export const REMEMBERING_LEVEL = 2;
 
 /** What this release understands. */
 export const OUR_LEVELS: LevelRange = { min: 1, max: 2 };

@@ -18,7 +18,10 @@ function bench() {
   const { node } = cluster.elect('a');
   const engine = { writeAgeMs: 0, applied: node.status().applied };
   const upkeep = new Upkeep(
-    { clock, logger: silentLogger, engine, use: (action) => action(node) },
+    {
+      ...{ clock, logger: silentLogger, engine, changeContext: () => new Uint8Array() },
+      use: (action) => action(node),
+    },
     timingOf({}),
   );
   const world = { stuck: false, hanging: false };

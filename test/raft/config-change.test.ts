@@ -6,6 +6,7 @@ import {
   changeConfig,
   foundingConfState,
   membersOf,
+  rememberingContext,
   removedMax,
 } from '../../raft/config-change.ts';
 import { decodeConfChange, encodeConfChange } from '../../raft/raw-node.ts';
@@ -81,15 +82,16 @@ function naiveChange(before: ConfState, change: readonly ConfChangeStep[]): Conf
     learners: learners.filter((node) => !stillVoting.includes(node)),
     learnersNext: learners.filter((node) => stillVoting.includes(node)),
     autoLeave: enters,
-    ...(removed.length === 0 ? {} : { removed }),
+    ...(before.removed === undefined ? {} : { removed }),
   };
 }
 
 t.test('config change: every change comes out as counting node by node has it', async (t) => {
   holds(
     t,
-    fc.property(history, (changes) => {
-      let current = foundingConfState(['a', 'b', 'c']);
+    fc.property(history, fc.boolean(), (changes, remembering) => {
+      const { removed, ...first } = foundingConfState(['a', 'b', 'c']);
+      let current: ConfState = remembering ? { ...first, removed: removed ?? [] } : first;
       // Each change is tried as it is, and then the joint state it may have led to is left.
       for (const change of changes.flatMap((one) => [one, []])) {
         const outcome = changeConfig(current, { steps: change, context });
@@ -117,6 +119,24 @@ t.test('config change: who was removed never comes back, however often it is tri
     { numRuns: 1_000 },
   );
 });
+
+t.test(
+  'config change: a group remembers whom it removed from the change on that says so',
+  async (t) => {
+    const { removed: _, ...before } = foundingConfState(['a', 'b', 'c']);
+    const apply = (current: ConfState, changed: ConfChangeStep, told = context) => {
+      const outcome = changeConfig(current, { steps: [changed], context: told });
+      return outcome.kind === 'changed' ? outcome.confState : current;
+    };
+    const forgetful = apply(before, { kind: 'remove', node: 'c' });
+    t.equal(forgetful.removed, undefined);
+    const told = apply(forgetful, { kind: 'remove', node: 'b' }, rememberingContext);
+    t.strictSame(told.removed, ['b'], 'not who was removed before');
+    const later = apply(told, { kind: 'add-voter', node: 'c' });
+    t.strictSame(later.removed, ['b'], 'also by changes that do not say so');
+    t.strictSame(apply(later, { kind: 'add-voter', node: 'b' }), later);
+  },
+);
 
 t.test('config change: nobody is removed who could not be remembered', async (t) => {
   const removed = Array.from({ length: removedMax - 1 }, (_, at) => `former-${at}`);
