@@ -37,6 +37,8 @@ export type Finding = {
 export type SegmentReport = {
   readonly file: string;
   readonly bytes: number;
+  /** Offset behind the last intact record. */
+  readonly end: number;
   readonly records: number;
   /** Of the entries in it; undefined when it holds none. */
   readonly firstIndex: LogIndex | undefined;
@@ -161,6 +163,7 @@ async function inspectLog(
       segments.push({
         file: path,
         bytes: bytes.length,
+        end: scanned.end,
         records: scanned.records.length,
         firstIndex: entries[0],
         lastIndex: entries.at(-1),
