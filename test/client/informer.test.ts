@@ -1,6 +1,16 @@
 import t from 'tap';
+import { StoreInformer } from '../../src/client/informer.ts';
+import type { Clock } from '../../src/lib/clock.ts';
 import { SkeinError } from '../../src/lib/errors.ts';
-import { createLocalStore } from '../../src/store/local-store.ts';
+import { silentLogger } from '../../src/lib/logger.ts';
+import { seededRandom } from '../../src/lib/random.ts';
+import type { ConfigMap } from '../../src/resources/generated/kinds.ts';
+import { encodeCommand } from '../../src/store/commands.ts';
+import { applyAtOnce, createLocalStore } from '../../src/store/local-store.ts';
+import { createReplicatedStore } from '../../src/store/replicated-store.ts';
+import { StoreState } from '../../src/store/state.ts';
+import type { Operation } from '../../src/store/types.ts';
+import { del, put } from '../support/store-values.ts';
 import { configMap, pod, settle, setUp } from './harness.ts';
 
 t.test('informer: shows what is there and what comes, and tells of each change', async (t) => {
@@ -122,3 +132,115 @@ t.test('informer: is synced once the replica is known to be current', async (t) 
   await informer.whenSynced();
   t.ok(informer.synced);
 });
+
+/** A clock whose every reading is a millisecond later, and whose turns are taken by hand. */
+function slowClock() {
+  const turns: (() => void)[] = [];
+  let nowMs = 0;
+  const clock: Clock = {
+    nowMs: () => nowMs,
+    monotonicMs: () => ++nowMs,
+    after: () => ({ cancel: () => {} }),
+    soon: (action) => void turns.push(action),
+  };
+  return { clock, turns };
+}
+
+async function largeStore(objects: number) {
+  const store = createLocalStore();
+  const write = (...operations: Operation[]) => store.transact({ checks: [], operations });
+  const key = (n: number) => `/core/configmaps/default/c${String(n).padStart(5, '0')}`;
+  const cm = (n: number, data: object) =>
+    put(key(n), { metadata: { name: `c${n}`, namespace: 'default' }, data });
+  for (let n = 0; n < objects; n++) await write(cm(n, { n: `${n}`, v: 'old' }));
+  return { store, write, key, cm };
+}
+
+t.test('informer: many objects are shown in slices, each once and at its newest', async (t) => {
+  const { store, write, key, cm } = await largeStore(2000);
+  const { clock, turns } = slowClock();
+  const components = { store, clock, random: seededRandom(1), logger: silentLogger };
+  const informer = new StoreInformer<ConfigMap>(components, '/core/configmaps/');
+  const log: string[] = [];
+  informer.subscribe((event) => {
+    log.push(`${event.type} ${event.object.data?.['n']} ${event.object.data?.['v']}`);
+  });
+  const shown = log.length;
+  t.ok(shown > 0 && shown < 2000, `the loop got its turn after ${shown}`);
+  await write(cm(0, { n: '0', v: 'new' }), cm(1999, { n: '1999', v: 'new' }), del(key(1998)));
+  t.strictSame(log.slice(shown), ['modified 0 new'], 'what was not shown yet is left to the pass');
+  const synced = informer.whenSynced();
+  let isSynced = false;
+  void synced.then(() => {
+    isSynced = true;
+  });
+  const late: string[] = [];
+  informer.subscribe(({ object }) => late.push(object.data?.['v'] ?? ''));
+  t.equal(late.length, 0, 'a second listener waits for a pass of its own');
+  await settle();
+  t.notOk(isSynced);
+  for (let turn = turns.shift(); turn !== undefined; turn = turns.shift()) turn();
+  await synced;
+  t.equal(log.filter((line) => line.startsWith('added')).length, 1999);
+  t.ok(log.includes('added 1999 new'));
+  t.notOk(
+    log.some((line) => line.includes(' 1998 ')),
+    'one that went before its turn is not shown',
+  );
+  t.equal(late.length, 1999);
+});
+
+t.test('informer: an index that is asked before its pass is over answers in full', async (t) => {
+  const { store, write, key, cm } = await largeStore(2000);
+  const { clock, turns } = slowClock();
+  const components = { store, clock, random: seededRandom(1), logger: silentLogger };
+  const informer = new StoreInformer<ConfigMap>(components, '/core/configmaps/');
+  informer.addIndex('v', ({ data }) => [data?.['v'] ?? '']);
+  await write(cm(5, { n: '5', v: 'new' }), cm(1500, { n: '1500', v: 'new' }), del(key(7)));
+  t.equal(informer.byIndex('v', 'old').length, 1997);
+  t.equal(informer.byIndex('v', 'new').length, 2);
+  await write(cm(1501, { n: '1501', v: 'new' }));
+  t.equal(informer.byIndex('v', 'new').length, 3);
+  for (let turn = turns.shift(); turn !== undefined; turn = turns.shift()) turn();
+  t.equal(informer.byIndex('v', 'old').length, 1996);
+  t.equal(informer.byIndex('v', 'new').length, 3);
+});
+
+t.test(
+  'informer: a listener that writes while it is shown the objects misses nothing',
+  async (t) => {
+    const state = new StoreState();
+    const consensus = applyAtOnce(state);
+    let sequence = 0;
+    const cm = (n: number, v: string) => {
+      const name = `c${String(n).padStart(5, '0')}`;
+      return put(`/core/configmaps/default/${name}`, { metadata: { name }, data: { v } });
+    };
+    /** Applied before it returns. */
+    const write = (...operations: Operation[]) => {
+      const origin = { client: 'c', sequence: ++sequence, acknowledged: sequence - 1, born: 0 };
+      const transaction = { checks: [], operations };
+      void consensus.propose(encodeCommand({ ...origin, kind: 'transaction', transaction }));
+    };
+    for (let n = 0; n < 200; n++) write(cm(n * 2, 'old'));
+    const store = createReplicatedStore({ state, consensus });
+    const components = {
+      store,
+      clock: slowClock().clock,
+      random: seededRandom(1),
+      logger: silentLogger,
+    };
+    const informer = new StoreInformer<ConfigMap>(components, '/core/configmaps/');
+    const newest = new Map<string, string>();
+    let written = false;
+    informer.subscribe(({ object }) => {
+      newest.set(object.metadata.name, object.data?.['v'] ?? '');
+      if (object.metadata.name !== 'c00020' || written) return;
+      written = true;
+      // One that was shown, the next one, one between the two, one far behind.
+      write(cm(4, 'new'), cm(22, 'new'), cm(21, 'new'), cm(300, 'new'));
+    });
+    for (const name of ['c00004', 'c00021', 'c00022', 'c00300']) t.equal(newest.get(name), 'new');
+    t.equal(newest.size, 201);
+  },
+);

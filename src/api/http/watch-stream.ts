@@ -91,12 +91,11 @@ export class FrameEncoder {
       batch.push(frame);
       size += frame.length;
       if (size < BATCH_BYTES_MAX) continue;
-      yield Buffer.concat(batch);
+      yield joined(batch);
       batch = [];
       size = 0;
     }
-    const [only] = batch;
-    if (only !== undefined) yield batch.length === 1 ? only : Buffer.concat(batch);
+    if (batch.length > 0) yield joined(batch);
   }
 
   #frame(event: WatchEvent): Buffer {
@@ -163,6 +162,12 @@ export class FrameEncoder {
       }),
     );
   }
+}
+
+/** One frame goes out as it is, the same memory to all who watch. */
+function joined(frames: readonly Buffer[]): Buffer {
+  const [only] = frames;
+  return only !== undefined && frames.length === 1 ? only : Buffer.concat(frames);
 }
 
 const SUFFIX = Buffer.from('}\n');
