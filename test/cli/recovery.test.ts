@@ -97,6 +97,7 @@ t.test(
             revision: 0,
             index: 0,
             term: 1,
+            level: 1,
             objects: 0,
             members: ['node1'],
             linearizable: true,

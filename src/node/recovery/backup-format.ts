@@ -26,6 +26,8 @@ export type BackupHeader = {
   readonly revision: number;
   readonly index: number;
   readonly term: number;
+  /** The cluster's feature level. */
+  readonly level: number;
   readonly objects: number;
   /** Names of the nodes of the cluster. */
   readonly members: readonly string[];
@@ -170,7 +172,7 @@ export class BackupReader {
     if (header.format !== 'skein-backup') throw this.#damaged('it is no backup');
     if (header.version <= BACKUP_VERSION) return header;
     throw new SkeinError(
-      'data-damaged',
+      'version-unsupported',
       `${this.#name} was made by a newer Skein (${header.product}, backup format ${header.version}; this one reads up to ${BACKUP_VERSION}): install that version or a later one`,
     );
   }

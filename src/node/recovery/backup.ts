@@ -18,7 +18,7 @@ import { keysOf, type SealKeysOptions, sealKeys } from './backup-keys.ts';
 export type BackupComponents = {
   readonly store: Pick<Store, 'readBarrier'>;
   readonly state: StoreState;
-  readonly consensus: Pick<Consensus, 'status'>;
+  readonly consensus: Pick<Consensus, 'status' | 'levels'>;
   readonly cluster: ClusterFile;
   readonly clock: Clock;
   readonly product: string;
@@ -89,6 +89,7 @@ export class Backups {
       revision: state.revision(),
       index: state.appliedIndex,
       term: consensus.status().term,
+      level: consensus.levels().level,
       objects: state.count('/'),
       members: readMembers(state).map((member) => member.node),
       linearizable,

@@ -4,6 +4,7 @@
  */
 
 import { readFile } from 'node:fs/promises';
+import { VERSION } from '../../cli/version.ts';
 import {
   identityOfLog,
   inspectStorage,
@@ -14,6 +15,8 @@ import {
 import { readSnapshotFile } from '../../consensus/snapshot-files.ts';
 import type { StoredState } from '../../consensus/storage.ts';
 import type { CommittedEntry } from '../../consensus/types.ts';
+import { VersionedMachine } from '../../consensus/versioned-machine.ts';
+import { OUR_LEVELS } from '../../consensus/versions.ts';
 import type { LogIdentity } from '../../consensus/wal-segment.ts';
 import { messageOf, SkeinError } from '../../lib/errors.ts';
 import { parseIdentity } from '../../mesh/identity.ts';
@@ -78,7 +81,8 @@ export async function readOfflineNode(root: string): Promise<OfflineNode> {
 
 /**
  * Rebuilds the state of a log: up to its commit index, or with everything in it. Rejects with data-damaged when the
- * snapshot's content is not what a node writes, with key-missing when its secrets are sealed under a key that is not in `keys`.
+ * snapshot's content is not what a node writes, with key-missing when its secrets are sealed under a key that is not in `keys`,
+ * with version-unsupported when a later version has written it.
  */
 export async function rebuildState(
   storage: StorageReport,
@@ -86,8 +90,9 @@ export async function rebuildState(
   keys: ClusterKeys | undefined,
 ): Promise<StoreState> {
   const state = new StoreState(keys && { clusterKey: clusterKeyOf(keys) });
+  const machine = new VersionedMachine(state, { levels: OUR_LEVELS, product: VERSION });
   const { snapshot, state: stored } = storage;
-  if (snapshot) await state.restore(readSnapshotFile(snapshot));
+  if (snapshot) await machine.restore(readSnapshotFile(snapshot), snapshot.meta.level);
   if (!stored) return state;
   const last = through === 'end' ? lastPosition(stored).index : (stored.hardState?.commit ?? 0);
   let page: CommittedEntry[] = [];
@@ -96,10 +101,10 @@ export async function rebuildState(
     if (entry.kind !== 'data') continue;
     page.push(entry);
     if (page.length < PAGE_ENTRIES) continue;
-    state.apply(page);
+    machine.apply(page);
     page = [];
   }
-  state.apply(page);
+  machine.apply(page);
   return state;
 }
 

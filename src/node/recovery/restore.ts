@@ -11,6 +11,8 @@ import { randomUUID } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { createAuthority } from '../../api/auth/pki.ts';
 import { createTokenKey } from '../../api/auth/service-account-tokens.ts';
+import { VERSION } from '../../cli/version.ts';
+import { levelFault, OUR_LEVELS } from '../../consensus/versions.ts';
 import { SkeinError } from '../../lib/errors.ts';
 import { loadIdentity } from '../../mesh/identity.ts';
 import { ClusterKey } from '../../sealing/cluster-key.ts';
@@ -86,6 +88,8 @@ export async function restoreBackup(path: string, options: RestoreOptions): Prom
   try {
     await refuseFilled(paths);
     const { header } = backup;
+    const fault = levelFault(header.level, OUR_LEVELS, VERSION);
+    if (fault) throw fault;
     const opened = await keysFor(path, backup, options);
     const state = new StoreState({ clusterKey: ClusterKey.fromText(opened.keys.secretsKey) });
     await state.restore(backup.data);
