@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { asIndex, asTerm } from '../../../raft/types.ts';
 import { streamControl } from '../../../src/cli/control-client.ts';
@@ -374,9 +374,7 @@ t.test(
       toStream(Buffer.of()),
     );
     const newerPath = `${await scratch(t)}/newer`;
-    const file = await open(newerPath, 'w');
-    for await (const chunk of newer) await file.write(chunk);
-    await file.close();
+    await writeFile(newerPath, await bytesOf(newer));
     const empty = configOf(`${await scratch(t)}/data`);
     await t.rejects(
       restoreBackup(newerPath, { config: empty }),
@@ -385,7 +383,7 @@ t.test(
 
     const later = encodeBackup({ ...header, level: 99 }, undefined, toStream(Buffer.of()));
     const laterPath = `${await scratch(t)}/later`;
-    await writeFile(laterPath, Buffer.concat(await Array.fromAsync(later)));
+    await writeFile(laterPath, await bytesOf(later));
     await t.rejects(restoreBackup(laterPath, { config: empty, secretsKey }), {
       code: 'version-unsupported',
       message: /at feature level 99/,
@@ -432,4 +430,10 @@ t.test(
 
 async function* toStream(bytes: Buffer): AsyncGenerator<Buffer> {
   if (bytes.length > 0) yield bytes;
+}
+
+async function bytesOf(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const chunk of chunks) parts.push(chunk);
+  return Buffer.concat(parts);
 }
