@@ -268,7 +268,10 @@ static char *content_of(const char *path, const char *from, size_t *bytes) {
   return all;
 }
 
-/* `old`: 1 if there was a file at `path` before, whose content is at the end of `more`. */
+/*
+ * Called before the name is changed, as a kill may come right after; whoever takes it back looks whether it was.
+ * `old`: 1 if there was a file at `path` before, whose content is at the end of `more`.
+ */
 static void note_name(int kind, const char *path, uint64_t inode, uint64_t old, const void *more, size_t bytes) {
   struct record record = {.kind = kind, .at = now_ns(), .inode = inode, .old_size = old};
   record.directory = directory_of(path);
@@ -397,10 +400,9 @@ int rename(const char *from, const char *to) {
   uint64_t inode = inode_of(from);
   size_t bytes = 0;
   char *replaced = content_of(to, from, &bytes);
-  int outcome = real(from, to);
-  if (outcome == 0 && replaced) note_name(RENAMED, to, inode, old, replaced, bytes);
+  if (inode && replaced) note_name(RENAMED, to, inode, old, replaced, bytes);
   free(replaced);
-  return outcome;
+  return real(from, to);
 }
 
 int unlink(const char *path) {
@@ -409,10 +411,9 @@ int unlink(const char *path) {
   uint64_t inode = inode_of(path);
   size_t bytes = 0;
   char *removed = content_of(path, NULL, &bytes);
-  int outcome = real(path);
-  if (outcome == 0 && removed) note_name(REMOVED, path, inode, 1, removed, bytes);
+  if (inode && removed) note_name(REMOVED, path, inode, 1, removed, bytes);
   free(removed);
-  return outcome;
+  return real(path);
 }
 
 int mkdir(const char *path, mode_t mode) {

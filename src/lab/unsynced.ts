@@ -4,8 +4,8 @@
  * (fault-shim.c has the layout); after a host lost its power this takes back what nobody had synced.
  *
  * The model is that of a journaling file system: sectors of 512 bytes reach the disk in any order until a sync of their file;
- * changes of names reach it in their order, at the latest with a sync of their directory or of the file; what is older than half a
- * minute is there anyhow.
+ * changes of names reach it in their order, at the latest when the directory of a later one is synced, or the file; what is older
+ * than half a minute is there anyhow.
  */
 
 import {
@@ -137,13 +137,15 @@ export function planLoss(
     }
     return sectors.length === 0 ? [] : [{ record, sectors }];
   });
-  const loose = newestFirst.filter(
-    (record): record is Named =>
-      record.kind !== 'wrote' &&
-      record.kind !== 'synced' &&
-      !durable(record.directory, record.atNs) &&
-      !durable(record.inode, record.atNs),
+  const names = newestFirst.filter(
+    (record): record is Named => record.kind !== 'wrote' && record.kind !== 'synced',
   );
+  // The number of a file that was removed may be another's by now: its syncs say nothing of the removal.
+  const settled = names.findIndex(
+    ({ kind, directory, inode, atNs }) =>
+      durable(directory, atNs) || (kind !== 'removed' && durable(inode, atNs)),
+  );
+  const loose = settled < 0 ? names : names.slice(0, settled);
   return { writes, names: loose.slice(0, random.int(0, loose.length)) };
 }
 
@@ -194,7 +196,7 @@ async function restore(path: string, record: Written, sectors: readonly number[]
       const from = Math.max(record.offset, sector * SECTOR_BYTES);
       const to = Math.min(record.offset + record.length, (sector + 1) * SECTOR_BYTES);
       const old = Buffer.alloc(Math.max(0, to - from));
-      record.before.copy(old, 0, from - record.offset, to - record.offset);
+      record.before.subarray(from - record.offset, to - record.offset).copy(old);
       if (to > from) await writeInside(file, old, from);
     }
     const all = sectors.length * SECTOR_BYTES >= record.length;
@@ -221,9 +223,12 @@ async function takeBack(record: Named, outside: (path: string) => string): Promi
     case 'created':
       return rm(path, { force: true });
     case 'removed':
+      // Noted before it was done: if the name is there, it was not.
+      if ((await inodeOf(path)) !== undefined) return;
       return writeFile(path, record.content, { mode: FILE_MODE });
     case 'renamed':
-      await rename(path, outside(record.from)).catch(ignoreMissing);
+      if ((await inodeOf(path)) !== record.inode) return;
+      await rename(path, outside(record.from));
       if (record.replaced) await writeFile(path, record.replaced, { mode: FILE_MODE });
   }
 }
@@ -241,6 +246,8 @@ async function filesByInode(directory: string): Promise<Map<number, string>> {
   return found;
 }
 
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') throw error;
-}
+const inodeOf = (path: string): Promise<number | undefined> =>
+  stat(path).then(
+    ({ ino }) => ino,
+    () => undefined,
+  );

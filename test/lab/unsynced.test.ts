@@ -134,6 +134,9 @@ t.test(
       'renamed',
       'renamed,created',
     ]);
+    // What comes before something durable is durable: names reach the disk in their order.
+    const between = losses([created, renamed(20), { ...synced(25) }, { ...created, at: 26 }], 30);
+    t.strictSame([...new Set(between.map(({ names }) => names.length))].sort(), [0, 1]);
     const safe = losses([created, renamed(20), synced(25, DIRECTORY)], 30);
     t.ok(safe.every(({ names }) => names.length === 0));
   },
