@@ -269,7 +269,7 @@ class Member implements Consensus {
 
   start(): void {
     const { mesh } = this.#components;
-    mesh.serve(PROPOSE_METHOD, (body) => this.#serveProposals(body));
+    mesh.serve(PROPOSE_METHOD, (body, from) => this.#serveProposals(body, from));
     mesh.serve(CONTROL_METHOD, (body) => this.#control.serve(body));
     mesh.serve(STATUS_METHOD, () => Promise.resolve(this.status()));
     this.#forgetPeers = mesh.onPeer((event) => this.#onPeer(event));
@@ -465,11 +465,13 @@ class Member implements Consensus {
     }
   }
 
-  async #serveProposals(body: unknown): Promise<readonly LocalOutcome[]> {
+  async #serveProposals(body: unknown, from: NodeId): Promise<readonly LocalOutcome[]> {
     if (this.#status.role !== 'leader') {
       throw new SkeinError('not-leader', 'this node does not lead', { retryable: true });
     }
     const outcomes = await serveProposals(body, this.#proposals);
+    // Whoever wrote there reads there what was written: the commit index goes with the answer.
+    this.#transport.hurry(from);
     if (outcomes === undefined) throw new SkeinError('config-invalid', 'malformed proposals');
     return outcomes;
   }

@@ -1,7 +1,8 @@
 /**
  * Raft messages over the mesh: one long-lived stream to each peer, batches of messages as frames, bounded queues.
  * Raft survives the loss of any message, so what cannot be sent now is dropped and the core told that
- * the peer is out of reach; it probes until the peer answers again.
+ * the peer is out of reach; it probes until the peer answers again. And it survives any delay: what nobody waits for lingers
+ * until there is something else to say.
  */
 
 import type { Message, NodeId } from '../../raft/types.ts';
@@ -35,6 +36,8 @@ export type TransportOptions = {
   readonly connectDeadlineMs?: number;
   /** Longest pause between attempts to connect. Default 1 s. */
   readonly reconnectMaxMs?: number;
+  /** How long what is no news to act on waits for company. Default 5 ms. */
+  readonly lingerMs?: number;
 };
 
 /** What the transport tells the driver. */
@@ -44,6 +47,8 @@ export type TransportEvents = {
   /** Messages to `peer` were dropped. */
   onUnreachable(peer: NodeId): void;
 };
+
+type AppendResponse = Extract<Message, { type: 'append-response' }>;
 
 /** Sends to any peer and receives from all. */
 export class Transport {
@@ -67,6 +72,7 @@ export class Transport {
       frameBytesMax: 512 * 1024,
       connectDeadlineMs: 2_000,
       reconnectMaxMs: 1_000,
+      lingerMs: 5,
       ...options,
     };
     components.mesh.handle(RAFT_PROTOCOL, (stream) => void this.#receive(stream));
@@ -81,6 +87,11 @@ export class Transport {
       this.#channels.set(message.to, channel);
     }
     channel.send(message);
+  }
+
+  /** `peer` waits for what we know: whatever lingers leaves now. */
+  hurry(peer: NodeId): void {
+    this.#channels.get(peer)?.hurry();
   }
 
   /** The mesh has a connection to `peer` again: no reason to wait any longer. */
@@ -143,6 +154,11 @@ class Channel {
   #sending = false;
   #failures = 0;
   #pause: Timer | undefined;
+  /** What waits for company, the newest of its kind. */
+  readonly #lingering = new Map<Message['type'], Message>();
+  #linger: Timer | undefined;
+  /** The newest acknowledgement that was sent on this stream. */
+  #acknowledged: AppendResponse | undefined;
 
   constructor(
     peer: NodeId,
@@ -166,9 +182,23 @@ class Channel {
       this.#events.onUnreachable(this.#peer);
       return;
     }
+    if (this.#mayLinger(message)) {
+      this.#lingering.set(message.type, message);
+      this.#linger ??= this.#components.clock.after(this.#options.lingerMs, () => this.hurry());
+      return;
+    }
+    // A newer message of the kind says what the older one did.
+    if (message.type !== 'append-response' || !message.reject) this.#lingering.delete(message.type);
+    if (message.type === 'append-response' && !message.reject) this.#acknowledged = message;
     this.#queue.push(message);
     this.#queuedBytes += bytes;
     if (!this.#sending) void this.#drain();
+  }
+
+  hurry(): void {
+    this.#linger?.cancel();
+    this.#linger = undefined;
+    if (this.#lingering.size > 0 && !this.#sending) void this.#drain();
   }
 
   retryNow(): void {
@@ -180,8 +210,21 @@ class Channel {
   stop(): void {
     this.#ending.abort();
     this.#pause?.cancel();
+    this.#linger?.cancel();
+    this.#lingering.clear();
     this.#queue.drain();
     this.#stream?.abort();
+  }
+
+  /**
+   * A packet for itself is too much for a commit index that nobody waits for, or for an acknowledgement of what was
+   * acknowledged: in a busy group the next message takes them along a moment later, or replaces them.
+   */
+  #mayLinger(message: Message): boolean {
+    if (message.type === 'append') return message.entries.length === 0;
+    if (message.type !== 'append-response' || message.reject) return false;
+    const { term = 0, index = 0 } = this.#acknowledged ?? {};
+    return message.term === term && message.index <= index;
   }
 
   async #drain(): Promise<void> {
@@ -189,7 +232,7 @@ class Channel {
     try {
       // What the core emits in this turn of the loop shares a frame.
       await Promise.resolve();
-      while (this.#queue.length > 0 && !this.#ending.signal.aborted) {
+      while (this.#queue.length + this.#lingering.size > 0 && !this.#ending.signal.aborted) {
         const stream = await this.#connect();
         const batch = this.#takeBatch();
         if (batch.length === 0) break;
@@ -214,7 +257,10 @@ class Channel {
   }
 
   #takeBatch(): Message[] {
-    const batch: Message[] = [];
+    const batch: Message[] = [...this.#lingering.values()];
+    this.#lingering.clear();
+    this.#linger?.cancel();
+    this.#linger = undefined;
     let bytes = 0;
     while (bytes < this.#options.frameBytesMax) {
       const message = this.#queue.shift();
@@ -234,6 +280,8 @@ class Channel {
     this.#stream = undefined;
     this.#queue.drain();
     this.#queuedBytes = 0;
+    this.#lingering.clear();
+    this.#acknowledged = undefined;
     const waitMs = backoffMs(this.#failures++, random, {
       initialMs: 20,
       maxMs: this.#options.reconnectMaxMs,
