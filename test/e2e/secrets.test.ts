@@ -29,6 +29,10 @@ apiVersion: v1
 kind: Pod
 metadata: {name: keeper}
 spec:
+  # Its node may be down for a while: eviction is tested elsewhere.
+  tolerations:
+  - {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute}
+  - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute}
   containers:
   - name: main
     image: busybox:latest
