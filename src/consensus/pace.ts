@@ -32,7 +32,7 @@ const MEMORY = 60;
 const RANK = 3;
 /** The wait after a start, in multiples of the shortest, and for how long: nothing is known yet. */
 const AT_START = 1.5;
-const START_MS = 30_000;
+const START_MS = 10_000;
 
 /** The pace of one node. */
 export class Pace {
