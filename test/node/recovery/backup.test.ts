@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { asIndex, asTerm } from '../../../raft/types.ts';
 import { streamControl } from '../../../src/cli/control-client.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
-import { SkeinError } from '../../../src/lib/errors.ts';
+import { hasCode, SkeinError } from '../../../src/lib/errors.ts';
 import { silentLogger } from '../../../src/lib/logger.ts';
 import { seededRandom } from '../../../src/lib/random.ts';
 import { serveControl } from '../../../src/node/control-server.ts';
@@ -21,7 +21,11 @@ import {
   verifyBackup,
   writeBackupFile,
 } from '../../../src/node/recovery/backup-file.ts';
-import { BACKUP_VERSION, encodeBackup } from '../../../src/node/recovery/backup-format.ts';
+import {
+  BACKUP_VERSION,
+  BackupReader,
+  encodeBackup,
+} from '../../../src/node/recovery/backup-format.ts';
 import { openKeys, sealKeys } from '../../../src/node/recovery/backup-keys.ts';
 import { putRecord, REVISION_JUMP } from '../../../src/node/recovery/group-files.ts';
 import { readOfflineNode, rebuildState } from '../../../src/node/recovery/offline-node.ts';
@@ -256,6 +260,41 @@ t.test('backup: every truncation and every flipped bit is noticed', async (t) =>
   t.ok(await verifyBackup(path));
 });
 
+t.test(
+  'backup: a bent piece shows as it arrives, and pieces in another order at the end',
+  async (t) => {
+    const { header } = await openBackup(await backup(t, source()));
+    async function* pieces() {
+      for (const text of ['one', 'two']) yield Buffer.from(text);
+    }
+    const [head, one, two, end] = await framesOf(encodeBackup(header, undefined, pieces()));
+    if (!head || !one || !two || !end) throw new Error('four frames');
+    const bent = Buffer.from(one);
+    bent.writeUInt8(0, bent.length - 1);
+    t.throws(() => new BackupReader('b').add(Buffer.concat([head, bent])), /fails its checksum/);
+    const swapped = new BackupReader('b');
+    t.equal(swapped.add(Buffer.concat([head, two, one])).length, 3, 'each by itself is good');
+    t.throws(() => swapped.add(end), /its SHA-256 does not match/);
+    const whole = new BackupReader('b');
+    whole.add(Buffer.concat([head, one, two, end]));
+    t.strictSame(whole.finish(), header);
+  },
+);
+
+t.test('backup: a reader that goes away frees its place', async (t) => {
+  const directory = await scratch(t);
+  const backups = backupsOf(source());
+  const routes = { 'POST /backup': (body: object) => backups.begin(body) };
+  const server = await serveControl(`${directory}/s`, routes, silentLogger);
+  t.teardown(() => server.close());
+  const ask = () => streamControl(`${directory}/s`, { method: 'POST', path: '/backup', body: {} });
+  for (let round = 0; round < 4; round++) {
+    const chunks = await until(ask);
+    for await (const _ of chunks) break;
+  }
+  t.pass('four in a row, although only two are made at a time');
+});
+
 t.test('restore: the new cluster holds every object as it was', async (t) => {
   const from = source();
   const path = await backup(t, from, { passphrase: PASSPHRASE });
@@ -432,8 +471,23 @@ async function* toStream(bytes: Buffer): AsyncGenerator<Buffer> {
   if (bytes.length > 0) yield bytes;
 }
 
-async function bytesOf(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for await (const chunk of chunks) parts.push(chunk);
-  return Buffer.concat(parts);
+async function framesOf(chunks: AsyncIterable<Buffer>): Promise<Buffer[]> {
+  const frames: Buffer[] = [];
+  for await (const chunk of chunks) frames.push(chunk);
+  return frames;
+}
+
+const bytesOf = async (chunks: AsyncIterable<Buffer>): Promise<Buffer> =>
+  Buffer.concat(await framesOf(chunks));
+
+/** Asks again while the node says that it is busy. */
+async function until<T>(ask: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!hasCode(error, 'overloaded') || attempt > 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
 }

@@ -3,6 +3,7 @@ import { cp, mkdtemp, open, readdir, readFile, rm, stat, truncate } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { asIndex, asTerm } from '../../../raft/types.ts';
 import { createFileStorage } from '../../../src/consensus/file-storage.ts';
 import type { Storage } from '../../../src/consensus/storage.ts';
 import { seededRandom } from '../../../src/lib/random.ts';
@@ -230,3 +231,30 @@ t.test('verify: a directory that its start would refuse for who it is, is told s
     t.match(await verifyDataDir(node.root), { intact: false, findings: [{ what }] });
   }
 });
+
+t.test(
+  'verify: another node’s snapshot, and a log shorter than its commit index, are damage',
+  async (t) => {
+    const [mine, other] = [await nodeFiles(t), await nodeFiles(t)];
+    await cp(await snapshotOf(other), await snapshotOf(mine));
+    t.match(await verifyDataDir(mine.root), {
+      intact: false,
+      findings: [{ what: new RegExp(`it belongs to node ${other.peer}`) }],
+    });
+    const short = await nodeFiles(t, { writes: 10 });
+    const storage = createFileStorage({
+      directory: short.log,
+      nodeId: short.peer,
+      clusterId: CLUSTER_ID,
+      segmentBytes: 65_536,
+    });
+    await storage.open();
+    const hardState = { term: asTerm(3), vote: undefined, commit: asIndex(20) };
+    await storage.append({ entries: [], hardState });
+    await storage.close();
+    t.match(await verifyDataDir(short.root), {
+      intact: false,
+      findings: [{ what: /entries 13 to 20 are missing/ }],
+    });
+  },
+);
