@@ -60,6 +60,9 @@ type Kubeconfig = {
 const DEADLINE_MS = 15_000;
 const decode = (data: string): string => Buffer.from(data, 'base64').toString('utf8');
 
+/** What clients of the chaos need of it. */
+export type Api = Pick<ApiClient, 'call' | 'json' | 'stream'>;
+
 /** One user's client. Close it, or its connections keep the process alive. */
 export class ApiClient {
   readonly servers: ReadonlyMap<string, URL>;

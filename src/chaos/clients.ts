@@ -1,7 +1,7 @@
 /** All clients of a run: books, registers and a watcher; and what they say when all is over. */
 
 import type { Random } from '../lib/random.ts';
-import type { ApiClient } from './api-client.ts';
+import type { Api } from './api-client.ts';
 import { checkHistory, type HistoryFault } from './check-history.ts';
 import { Follower } from './follower.ts';
 import { History } from './history.ts';
@@ -9,12 +9,14 @@ import { Ledger } from './ledger.ts';
 import { KeyRing, RegisterClient } from './register-client.ts';
 
 export type ClientsOptions = {
-  readonly client: ApiClient;
+  readonly client: Api;
   readonly hosts: readonly string[];
   readonly namespace: string;
   readonly random: Random;
   readonly onAcknowledged: (host: string) => void;
   readonly excused: (host: string, sinceMs: number) => boolean;
+  /** Longest pause between two operations of a client. Default 60 ms: slow enough to leave the machine to what is tried. */
+  readonly paceMs?: number;
 };
 
 export type ClientsTally = {
@@ -28,9 +30,7 @@ export type ClientsTally = {
   readonly watches: number;
 };
 
-/** Few enough to leave the machine to what is tried. */
 const REGISTER_CLIENTS = 5;
-const PACE_MS = 60;
 
 export class Clients {
   readonly ledgers: readonly Ledger[];
@@ -41,7 +41,7 @@ export class Clients {
   #following = Promise.resolve();
 
   constructor(options: ClientsOptions) {
-    const { random, client, hosts, namespace } = options;
+    const { random, client, hosts, namespace, paceMs = 60 } = options;
     const keys = new KeyRing();
     // One for each host, so that a host that keeps its clients waiting does not make the cluster look as if it did.
     this.ledgers = hosts.map(
@@ -50,7 +50,7 @@ export class Clients {
           ...options,
           hosts: [host],
           random: random.fork(),
-          paceMs: PACE_MS * 2,
+          paceMs: paceMs * 2,
         }),
     );
     this.#registers = Array.from(
@@ -61,7 +61,7 @@ export class Clients {
           random: random.fork(),
           history: this.history,
           keys,
-          paceMs: PACE_MS,
+          paceMs,
         }),
     );
     const path = `/api/v1/namespaces/${namespace}/configmaps`;

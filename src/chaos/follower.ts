@@ -4,7 +4,7 @@
  */
 
 import type { Random } from '../lib/random.ts';
-import type { ApiClient } from './api-client.ts';
+import type { Api } from './api-client.ts';
 import type { ConfigMap } from './ledger.ts';
 
 type WatchEvent = {
@@ -13,7 +13,7 @@ type WatchEvent = {
 };
 
 export type FollowerOptions = {
-  readonly client: ApiClient;
+  readonly client: Api;
   readonly hosts: readonly string[];
   readonly path: string;
   readonly random: Random;

@@ -5,7 +5,7 @@
 
 import { pause } from '../lab/processes.ts';
 import type { Random } from '../lib/random.ts';
-import { type Answer, type ApiClient, NoAnswer, statusOf } from './api-client.ts';
+import { type Answer, type Api, NoAnswer, statusOf } from './api-client.ts';
 
 /** What a key may hold: a value, or nothing. More than one while an outcome is unknown. */
 export type Possible = { readonly value: number | undefined; readonly revision?: number };
@@ -28,7 +28,7 @@ export type ConfigMap = {
 };
 
 export type LedgerOptions = {
-  readonly client: ApiClient;
+  readonly client: Api;
   readonly hosts: readonly string[];
   readonly namespace: string;
   readonly random: Random;

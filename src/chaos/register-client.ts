@@ -5,11 +5,11 @@
 
 import { pause } from '../lab/processes.ts';
 import type { Random } from '../lib/random.ts';
-import { type Answer, type ApiClient, type Call, NoAnswer, statusOf } from './api-client.ts';
+import { type Answer, type Api, type Call, NoAnswer, statusOf } from './api-client.ts';
 import type { History, WriteCall } from './history.ts';
 
 export type RegisterOptions = {
-  readonly client: ApiClient;
+  readonly client: Api;
   readonly hosts: readonly string[];
   readonly namespace: string;
   readonly random: Random;
