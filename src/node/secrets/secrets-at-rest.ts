@@ -51,7 +51,8 @@ export type SecretsChange = {
   readonly kinds?: readonly string[];
 };
 
-type Progress = { readonly key: string | null; readonly left?: string };
+/** `record`: the revision of the record in force, 0 if there is none. */
+type Progress = { readonly record: number; readonly left?: string };
 
 const ASK_DEADLINE_MS = 3_000;
 const TAKE_OVER_RETRY = { initialMs: 500, maxMs: 60_000 };
@@ -142,18 +143,23 @@ export class SecretsAtRest {
   }
 
   async #progress(): Promise<Progress> {
+    // In this order: what is left from before a record is known once the record is.
+    const record = this.#recordRevision();
     const left = await this.#purge.left();
-    const key = this.#components.sealing.inForce?.record.key?.id ?? null;
-    return left === undefined ? { key } : { key, left };
+    return left === undefined ? { record } : { record, left };
+  }
+
+  #recordRevision(): number {
+    return this.#components.store.get(SEALING_KEY)?.revision ?? 0;
   }
 
   async #nodeStatus({ node, peer }: MemberRecord): Promise<SecretsNodeStatus> {
-    const { sealing } = this.#components;
-    const ours = sealing.inForce?.record.key?.id ?? null;
+    const ours = this.#recordRevision();
     try {
-      const { key, left } = await this.#ask(peer);
-      if (key !== ours)
-        return { node, state: 'pending', detail: 'it has another key in force yet' };
+      const { record, left } = await this.#ask(peer);
+      if (record !== ours) {
+        return { node, state: 'pending', detail: 'it has not heard of the change' };
+      }
       if (left !== undefined) return { node, state: 'pending', detail: `it holds ${left}` };
       return { node, state: 'done' };
     } catch (error) {
@@ -166,9 +172,9 @@ export class SecretsAtRest {
     if (peer === mesh.self) return this.#progress();
     const options = { deadlineMs: ASK_DEADLINE_MS, signal: this.#ending.signal };
     const answer = await mesh.request(peer, SECRETS_METHOD, {}, options);
-    const { key, left } = (answer ?? {}) as Partial<Record<string, unknown>>;
+    const { record, left } = (answer ?? {}) as Partial<Record<string, unknown>>;
     return {
-      key: typeof key === 'string' ? key : null,
+      record: typeof record === 'number' ? record : 0,
       ...(typeof left === 'string' ? { left } : {}),
     };
   }
