@@ -9,10 +9,12 @@ import { measureConsensus } from './lib/bench-consensus.ts';
 import { consensusSection } from './lib/bench-consensus-table.ts';
 import { benchFailover } from './lib/bench-failover.ts';
 import { startBenchLab } from './lib/bench-lab.ts';
+import { benchMemory } from './lib/bench-memory.ts';
 import { benchReplicas } from './lib/bench-replicas.ts';
 import { saveSection, tableOf } from './lib/bench-report.ts';
+import { benchWatches } from './lib/bench-watches.ts';
 
-const HELP = `scripts/bench [--save] [--quick] [api] [replicas] [failover] [consensus]
+const HELP = `scripts/bench [--save] [--quick] [api] [replicas] [failover] [consensus] [memory]
   all parts without a name
   --save   writes the tables to docs/benchmarks.md
   --quick  consensus: a short run that shows that it works; never saved`;
@@ -25,7 +27,7 @@ export type Row = {
 };
 
 const IDLE_MS = 10_000;
-const PARTS = ['api', 'replicas', 'failover', 'consensus'];
+const PARTS = ['api', 'replicas', 'failover', 'consensus', 'memory'];
 
 const args = process.argv.slice(2);
 if (args.includes('--help')) {
@@ -48,6 +50,22 @@ if (wants('consensus')) {
   const section = consensusSection(figures);
   console.log(`\n${section}`);
   if (save) await saveSection('Consensus and store beside etcd', section);
+}
+
+if (wants('memory')) await benchMany();
+
+/** Many objects, many watches. */
+async function benchMany(): Promise<void> {
+  const rows: Row[] = [];
+  await onLab('bench1', 1, async (lab) => {
+    rows.push(...(await benchWatches(lab)), ...(await benchMemory(lab)));
+  });
+  const table = tableOf(
+    ['what', 'measured', 'goal'],
+    rows.map(({ what, measured, goal }) => [what, measured, goal]),
+  );
+  console.log(`\n${table}`);
+  if (save) await saveSection('Many objects, many watches', table);
 }
 
 /** The product as users meet it, through its API. */

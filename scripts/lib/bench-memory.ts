@@ -26,7 +26,7 @@ function pod(index: number): string {
     metadata: {
       name: `web-${index}`,
       labels: { app: 'web', 'pod-template-hash': `${index % 1000}` },
-      annotations: { 'example.org/note': `${index} `.repeat(200).slice(0, 640) },
+      annotations: { 'example.org/note': `${index} `.repeat(200).slice(0, 380) },
     },
     spec: {
       schedulerName: 'nobody',
@@ -54,9 +54,9 @@ export async function benchMemory(lab: BenchLab, pods = 100_000): Promise<Row[]>
     throw new Error(`pods were refused: ${JSON.stringify(created.refused)}`);
   }
   const held = await resident(await lab.skeinPid('node1'));
-  await loopStall(target);
+  await loopStallMs(target);
   const listed = await fetchAll(target, '/api/v1/pods');
-  const listStallMs = await loopStall(target);
+  const listStallMs = await loopStallMs(target);
   const after = await resident(await lab.skeinPid('node1'));
   const watched = watch.end();
   const restartSeconds = await restart(lab, target, pods);
@@ -81,7 +81,8 @@ export async function benchMemory(lab: BenchLab, pods = 100_000): Promise<Row[]>
   ];
 }
 
-async function resident(pid: number): Promise<{ nowMib: number; peakMib: number }> {
+/** Resident memory of a process, now and at its highest. */
+export async function resident(pid: number): Promise<{ nowMib: number; peakMib: number }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const mib = (field: string) =>
     Math.round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024);
@@ -89,12 +90,13 @@ async function resident(pid: number): Promise<{ nowMib: number; peakMib: number 
 }
 
 /** Longest delay of the event loop since the last call, from the node's own metrics. */
-async function loopStall(target: LoadTarget): Promise<number> {
+export async function loopStallMs(target: LoadTarget): Promise<number> {
   const { text } = await fetchAll(target, '/metrics', true);
   return Number(/^nodejs_eventloop_lag_max_seconds ([\d.e-]+)$/m.exec(text)?.[1] ?? 0) * 1000;
 }
 
-function fetchAll(
+/** GETs a path and reads the answer to its end; its text only if it is to be kept. */
+export function fetchAll(
   target: LoadTarget,
   path: string,
   keep = false,
