@@ -179,7 +179,8 @@ export async function loseFrom(
     const path = files.get(record.inode);
     if (path !== undefined) await restore(path, record, sectors);
   }
-  for (const record of loss.names) await takeBack(record, place.outside);
+  // A directory that is gone is gone for good: the journal knows nothing of directories.
+  for (const record of loss.names) await takeBack(record, place.outside).catch(ignoreMissing);
   await rm(place.journal, { force: true });
   return { writes: loss.writes.length, names: loss.names.length };
 }
@@ -244,6 +245,10 @@ async function filesByInode(directory: string): Promise<Map<number, string>> {
     found.set((await stat(path)).ino, path);
   }
   return found;
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error;
 }
 
 const inodeOf = (path: string): Promise<number | undefined> =>
