@@ -1,6 +1,9 @@
 import t from 'tap';
 import { SkeinError } from '../../../src/lib/errors.ts';
-import { createLocalStore } from '../../../src/store/local-store.ts';
+import { applyAtOnce, createLocalStore } from '../../../src/store/local-store.ts';
+import { createReplicatedStore } from '../../../src/store/replicated-store.ts';
+import { SpaceQuota } from '../../../src/store/space-quota.ts';
+import { StoreState } from '../../../src/store/state.ts';
 import type { Store } from '../../../src/store/types.ts';
 import { configMap, failing, names, setUp } from './harness.ts';
 
@@ -90,5 +93,48 @@ t.test('a bug below answers 500 and not a crash', async (t) => {
   t.match(await failing(get('configmaps', 'default', 'broken')), {
     code: 500,
     reason: 'InternalError',
+  });
+});
+
+t.test(
+  'no room: 507 with the reason and the remedy; what shrinks is taken, and room comes back',
+  async (t) => {
+    const state = new StoreState();
+    const quota = new SpaceQuota(state, { quotaBytes: 400_000 });
+    const store = createReplicatedStore({ state, consensus: applyAtOnce(state), gates: [quota] });
+    const { create, get, update, verbs, context, target } = await setUp({}, { store });
+    const text = 'x'.repeat(100_000);
+    for (const name of ['a', 'b', 'c'])
+      await create('configmaps', 'default', configMap(name, { text }));
+    t.match(await failing(create('configmaps', 'default', configMap('d', { text }))), {
+      code: 507,
+      reason: 'InsufficientStorage',
+      message: /the cluster's store is full: .* delete objects, or raise the setting storeQuotaMib/,
+    });
+    await update('configmaps', {
+      ...(await get('configmaps', 'default', 'a')),
+      data: { text: 'short' },
+    });
+    await create('configmaps', 'default', configMap('d', { text }));
+    t.match(await failing(create('configmaps', 'default', configMap('e', { text }))), {
+      code: 507,
+    });
+    await verbs.delete(context(), target('configmaps', 'default', 'b'));
+    await create('configmaps', 'default', configMap('e', { text }));
+  },
+);
+
+t.test('an object is refused when it is larger than the store takes, with its size', async (t) => {
+  const { create } = await setUp();
+  const annotations = { a: 'x'.repeat(200 * 1024) };
+  const env = Array.from({ length: 30 }, (_, n) => ({ name: `E${n}`, value: 'x'.repeat(50_000) }));
+  const pod = {
+    metadata: { name: 'big', annotations },
+    spec: { containers: [{ name: 'main', image: 'busybox', env }] },
+  };
+  t.match(await failing(create('pods', 'default', pod)), {
+    code: 413,
+    reason: 'RequestEntityTooLarge',
+    message: /the object takes 17\d{5} bytes in the store, and the limit is 1572864/,
   });
 });
