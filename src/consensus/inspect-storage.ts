@@ -39,6 +39,7 @@ export type SegmentReport = {
   readonly bytes: number;
   /** Offset behind the last intact record. */
   readonly end: number;
+  /** None are counted in one that is damaged. */
   readonly records: number;
   /** Of the entries in it; undefined when it holds none. */
   readonly firstIndex: LogIndex | undefined;
@@ -176,7 +177,16 @@ async function inspectLog(
       for (const record of scanned.records) records.push(record);
       former = { path, scanned };
     } catch (error) {
-      findings.push(findingOf(path, error));
+      const finding = findingOf(path, error);
+      findings.push(finding);
+      segments.push({
+        file: path,
+        bytes: bytes.length,
+        end: finding.offset ?? 0,
+        records: 0,
+        firstIndex: undefined,
+        lastIndex: undefined,
+      });
       // What comes behind is judged by itself: no gap is reported twice.
       former = undefined;
     }
