@@ -32,7 +32,7 @@ differ, a container was made anew without need, writes paused for longer than 15
 recovered from, or the lab left anything behind. Then logs, data directories, the history of all operations and the journal are kept.
 
 The same seed gives the same faults in the same order on the same number of hosts; the timing of what runs beside them is its own.
-Ctrl-C ends the faults early; the audit is made all the same.
+Ctrl-C ends the faults early, and the audit is made all the same; a second one only takes the lab down.
 
 Examples:
   skein lab chaos --minutes 30                      half an hour, from a random seed
@@ -77,10 +77,14 @@ async function run(options: Options): Promise<void> {
   }
   const { runChaos } = await import('../chaos/run.ts');
   const { describeVerdict, passed } = await import('../chaos/verdict.ts');
+  const { labDown } = await import('../lab/index.ts');
   const early = new AbortController();
+  const giveUp = () => void labDown(options.hosts, () => {}).finally(() => process.exit(1));
+  process.once('SIGTERM', giveUp);
   process.once('SIGINT', () => {
-    say('ending early; the audit comes next');
+    say('ending early; the audit comes next (again: only take the lab down)');
     early.abort();
+    process.once('SIGINT', giveUp);
   });
   const { verdict, kept } = await runChaos({
     seed,
