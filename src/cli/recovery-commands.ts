@@ -87,9 +87,13 @@ function addRecover(program: Command): void {
         living.filter(({ votes }) => votes).length +
         (plan.standing.voters.includes(plan.peer) ? 1 : 0);
       if (reachable > voters / 2 && !force) {
+        const who =
+          living.length === 0
+            ? 'this node alone is'
+            : `${answering.join(', ')} answered: with this node that is`;
         throw new SkeinError(
           'config-invalid',
-          `${answering.join(', ')} answered: with this node that is a majority of the ${voters} voters, and nothing is lost for good. Start this node (skein up); --force recovers all the same`,
+          `${who} a majority of the ${voters} voters, and nothing is lost for good. Start this node (skein up); --force recovers all the same`,
         );
       }
       if (!yes) {

@@ -3,7 +3,7 @@
  * refers to it until cluster.json does: that one rename is where old becomes new, and a crash before it changes nothing.
  */
 
-import { readdir, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { foundingConfState } from '../../../raft/config-change.ts';
 import { asIndex, asTerm } from '../../../raft/types.ts';
 import { createFileStorage } from '../../consensus/file-storage.ts';
@@ -13,7 +13,7 @@ import { invariant } from '../../lib/invariant.ts';
 import { type Command, encodeCommand, TRANSACTION_ITEMS_MAX } from '../../store/commands.ts';
 import type { StoreState } from '../../store/state.ts';
 import type { Operation } from '../../store/types.ts';
-import { syncDirectory } from '../data-dir.ts';
+import { syncDirectory, writePrivateFile } from '../data-dir.ts';
 
 /**
  * By how much a rebuilt state's revision moves on. Clients may have seen revisions that it lacks: none of those may come
@@ -22,6 +22,8 @@ import { syncDirectory } from '../data-dir.ts';
 export const REVISION_JUMP = 1_000_000_000;
 
 const LOG_NAME = /^consensus-[0-9a-f]{8}$/;
+/** The file that names the log which is being written. */
+export const ATTEMPT = 'attempt';
 
 /** The directory of a new cluster's log below the data directory. */
 export const logName = (clusterId: string): string => `consensus-${clusterId.slice(0, 8)}`;
@@ -79,6 +81,7 @@ export async function writeGroup(
   const removed = [...new Set(former)].filter((peer) => peer !== nodeId);
   const name = logName(clusterId);
   const directory = `${root}/${name}`;
+  await writePrivateFile(`${root}/${ATTEMPT}`, name);
   const storage = createFileStorage({ directory, nodeId, clusterId });
   const found = await storage.open();
   if (found.hardState || found.snapshot) {
@@ -100,10 +103,19 @@ export async function writeGroup(
   return name;
 }
 
-/** Removes logs below `root` that an interrupted attempt left: those that nothing refers to. */
-export async function removeAttempts(root: string, inUse: string | undefined): Promise<void> {
-  for (const name of await readdir(root)) {
-    if (!LOG_NAME.test(name) || name === inUse) continue;
-    await rm(`${root}/${name}`, { recursive: true });
-  }
+/**
+ * Clears away what an interrupted attempt left below `root`. Only what that attempt itself wrote down goes: a log without
+ * a cluster.json that names it may be the last copy of somebody's data. `inUse` is the log that cluster.json names.
+ */
+export async function clearAttempt(root: string, inUse: string | undefined): Promise<void> {
+  const name = await attemptIn(root);
+  if (name === undefined) return;
+  if (name !== inUse) await rm(`${root}/${name}`, { recursive: true, force: true });
+  await rm(`${root}/${ATTEMPT}`);
+}
+
+/** The log that an interrupted attempt was writing below `root`. */
+export async function attemptIn(root: string): Promise<string | undefined> {
+  const text = await readFile(`${root}/${ATTEMPT}`, 'utf8').catch(() => '');
+  return LOG_NAME.test(text) ? text : undefined;
 }

@@ -30,7 +30,7 @@ import {
 } from '../data-dir.ts';
 import { memberKey, memberNameKey, readMembers } from '../members.ts';
 import { type SupersededRecord, supersededKey } from '../superseded.ts';
-import { edit, putRecord, REVISION_JUMP, removeAttempts, writeGroup } from './group-files.ts';
+import { clearAttempt, edit, putRecord, REVISION_JUMP, writeGroup } from './group-files.ts';
 import {
   type LogStanding,
   type OfflineNode,
@@ -100,7 +100,7 @@ export async function recoverNode(root: string, options: RecoverOptions): Promis
     onStep('read');
     const survivor = await readSurvivor(root);
     const { cluster, paths, standing } = survivor;
-    await removeAttempts(root, cluster.log);
+    await clearAttempt(root, cluster.log);
     const clusterId = randomUUID();
     const state = await rebuildState(survivor.storage, 'end', cluster);
     const start = { index: standing.lastIndex, term: Math.max(standing.term, standing.lastTerm) };
@@ -124,6 +124,7 @@ export async function recoverNode(root: string, options: RecoverOptions): Promis
     await writeClusterFile(paths.cluster, recovered);
     onStep('set-aside');
     // Tidiness alone: nothing refers to the old log any more.
+    await clearAttempt(root, log);
     await rename(logDirectory(paths, cluster), `${kept}/${cluster.log ?? 'consensus'}`);
     return { clusterId, revision: state.revision(), kept };
   } finally {

@@ -40,7 +40,15 @@ import { SUPERSEDED_PREFIX } from '../superseded.ts';
 import { openBackup } from './backup-file.ts';
 import type { BackupHeader } from './backup-format.ts';
 import { type BackupKeys, openKeys } from './backup-keys.ts';
-import { edit, putRecord, REVISION_JUMP, removeAttempts, writeGroup } from './group-files.ts';
+import {
+  ATTEMPT,
+  attemptIn,
+  clearAttempt,
+  edit,
+  putRecord,
+  REVISION_JUMP,
+  writeGroup,
+} from './group-files.ts';
 
 export type RestoreOptions = {
   readonly config: Pick<
@@ -49,6 +57,8 @@ export type RestoreOptions = {
   >;
   /** Opens the keys in the backup. */
   readonly passphrase?: string;
+  /** Called when all is written but cluster.json, which is what makes it count. Default: nothing. */
+  readonly onCommit?: () => void;
   /** Make new keys although the backup holds the old ones. Default false. */
   readonly newAuthority?: boolean;
   /** The cluster key as text, for a backup whose keys are not used. Needed only where Secrets are sealed. */
@@ -73,7 +83,7 @@ export type Restored = {
 const PODS_PREFIX = '/core/pods/';
 const NODES_PREFIX = '/core/nodes/';
 /** What may be in an "empty" directory: the lock, a key nobody used, and what `skein reset --keep-pods` keeps. */
-const HARMLESS = /^(lock|identity\.key|pods|network|consensus-[0-9a-f]{8})$/;
+const HARMLESS: readonly string[] = ['lock', 'identity.key', 'pods', 'network', ATTEMPT];
 
 /**
  * Makes the data directory of a new cluster's first node from the backup at `path`. Rejects with config-invalid when the directory
@@ -81,7 +91,7 @@ const HARMLESS = /^(lock|identity\.key|pods|network|consensus-[0-9a-f]{8})$/;
  * next attempt clears away.
  */
 export async function restoreBackup(path: string, options: RestoreOptions): Promise<Restored> {
-  const { config } = options;
+  const { config, onCommit = () => {} } = options;
   const backup = await openBackup(path);
   const paths = dataPaths(config.dataDir);
   const lock = await takeDataDir(paths.root);
@@ -93,7 +103,7 @@ export async function restoreBackup(path: string, options: RestoreOptions): Prom
     const opened = await keysFor(path, backup, options);
     const state = new StoreState({ clusterKey: ClusterKey.fromText(opened.keys.secretsKey) });
     await state.restore(backup.data);
-    await removeAttempts(paths.root, undefined);
+    await clearAttempt(paths.root, undefined);
     const clusterId = randomUUID();
     const { id: peer } = await loadIdentity(paths.identity);
     const self = recordOf(peer, config);
@@ -119,7 +129,9 @@ export async function restoreBackup(path: string, options: RestoreOptions): Prom
     };
     // Whoever the machine was before, it is this node now.
     await writeMachineRecord(paths.machine, { clusterId, node: file.node, peer, start: 0 });
+    onCommit();
     await writeClusterFile(paths.cluster, file);
+    await clearAttempt(paths.root, log);
     return {
       clusterId,
       node: file.node,
@@ -137,7 +149,9 @@ export async function restoreBackup(path: string, options: RestoreOptions): Prom
 }
 
 async function refuseFilled({ root }: DataPaths): Promise<void> {
-  const found = (await readdir(root)).find((name) => !HARMLESS.test(name));
+  const attempt = await attemptIn(root);
+  const names = await readdir(root);
+  const found = names.find((name) => !HARMLESS.includes(name) && name !== attempt);
   if (found === undefined) return;
   throw new SkeinError(
     'config-invalid',

@@ -441,17 +441,24 @@ t.test('restore: an attempt that was interrupted is cleared away by the next', a
   const secretsKey = from.clusterKey.toText();
   const root = `${await scratch(t)}/data`;
   const config = configOf(root);
-  const first = await restoreBackup(path, { config, secretsKey });
-  // As a crash before the last step leaves it: all but cluster.json.
-  await rm(dataPaths(root).cluster);
-  const second = await restoreBackup(path, { config, secretsKey });
-  t.not(second.clusterId, first.clusterId);
+  const onCommit = () => {
+    throw new Error('power cut');
+  };
+  await t.rejects(restoreBackup(path, { config, secretsKey, onCommit }), { message: 'power cut' });
+  t.notOk(await readClusterFile(dataPaths(root).cluster));
+  await restoreBackup(path, { config, secretsKey });
   const file = (await readClusterFile(dataPaths(root).cluster)) ?? { log: '' };
   t.strictSame(
     (await readdir(root)).filter((name) => name.startsWith('consensus')),
     [logDirectory(dataPaths(root), file).slice(root.length + 1)],
   );
   t.equal((await verifyDataDir(root)).intact, true);
+  await rm(dataPaths(root).cluster);
+  await t.rejects(
+    restoreBackup(path, { config, secretsKey }),
+    /is not empty \(it holds consensus-/,
+    'but never a log that was in use',
+  );
 });
 
 t.test(
