@@ -122,11 +122,13 @@ export class DamagedCopy {
       }
       return { kind: 'opened', state: fingerprint(state, checksum) };
     } catch (error) {
-      if (!hasCode(error, 'data-damaged')) throw error;
+      // A damaged version number looks like a later version's.
+      const refused = hasCode(error, 'data-damaged') || hasCode(error, 'version-unsupported');
+      if (!refused) throw error;
       const text = messageOf(error);
       if (!text.includes(this.directory))
         throw new Error(`names no file: ${text}`, { cause: error });
-      if (!/join it anew|copy|restore/.test(text))
+      if (!/join it anew|copy|restore|start this node with/.test(text))
         throw new Error(`no remedy: ${text}`, { cause: error });
       return { kind: 'refused' };
     } finally {
