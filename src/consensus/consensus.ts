@@ -38,7 +38,7 @@ import { type LocalOutcome, Proposals } from './proposals.ts';
 import { ReadBarrier } from './read-barrier.ts';
 import type { SnapshotVerdict } from './snapshot-transfer.ts';
 import { SnapshotTransfer } from './snapshot-transfer.ts';
-import { Snapshotter } from './snapshotter.ts';
+import { leastFollowed, Snapshotter } from './snapshotter.ts';
 import type { OldestStored, Storage } from './storage.ts';
 import { Succession } from './succession.ts';
 import { Ticker } from './ticker.ts';
@@ -181,6 +181,8 @@ class Member implements Consensus {
         onSent: (node, ok) => this.#whileRunning((core) => core.reportSnapshot(node, ok)),
         onReceived: (message) => this.#step(message),
         verdict: (meta) => this.#judgeSnapshot(meta),
+        progressOf: (node) => raft.status().progress.find((one) => one.node === node),
+        lastIndex: () => raft.status().lastIndex,
       },
       options.snapshotTransfer,
     );
@@ -193,7 +195,7 @@ class Member implements Consensus {
         followed: () => leastFollowed(raft.status()),
         applied: () => (this.#engine.installing ? undefined : this.#engine.applied),
         metaAt: (index) => atLevel(raft.snapshotMeta(index), stateMachine.level),
-        retain: () => this.#transfer.oldestSending,
+        retain: () => this.#transfer.oldestWanted,
         compact: (meta, keepFrom) => this.#whileRunning((core) => core.compact(meta, keepFrom)),
         onFatal: (error) => this.#onFatal(error),
       },
@@ -490,11 +492,4 @@ class Member implements Consensus {
       });
     onFatal(error);
   }
-}
-
-/** Index up to which every member that answers has the leader's log; no limit where this member does not lead. */
-function leastFollowed({ id, role, progress }: RaftStatus): number {
-  if (role !== 'leader') return Number.POSITIVE_INFINITY;
-  const others = progress.filter(({ node, recentlyActive }) => node !== id && recentlyActive);
-  return Math.min(...others.map(({ match }) => match));
 }

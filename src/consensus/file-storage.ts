@@ -54,6 +54,7 @@ export function createFileStorage(options: FileStorageOptions): Storage {
     }),
     writeSnapshot: (meta) => snapshots.write(meta),
     readSnapshot: () => snapshots.read(),
+    incoming: snapshots.incoming,
     async close() {
       await log?.close();
       await unlink(lock).catch(() => {});

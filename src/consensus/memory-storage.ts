@@ -8,7 +8,14 @@ import { crc32c } from '../lib/crc32c.ts';
 import { SkeinError } from '../lib/errors.ts';
 import { invariant } from '../lib/invariant.ts';
 import { LogReplay } from './log-replay.ts';
-import type { LogBatch, SnapshotReader, SnapshotWriter, Storage } from './storage.ts';
+import type {
+  IncomingSnapshots,
+  LogBatch,
+  SnapshotIdentity,
+  SnapshotReader,
+  SnapshotWriter,
+  Storage,
+} from './storage.ts';
 import type { WalRecord } from './wal-format.ts';
 import type { LogIdentity } from './wal-segment.ts';
 
@@ -25,6 +32,8 @@ export class MemoryDisk {
   records: WalRecord[] = [];
   snapshot: StoredSnapshot | undefined;
   owner: LogIdentity | undefined;
+  /** What has arrived of a snapshot whose transfer broke off. */
+  incoming: { readonly key: string; readonly bytes: Buffer } | undefined;
   /** Counts what became durable; for assertions on group commit. */
   syncs = 0;
   /** The next append fails, and with it everything after. */
@@ -111,6 +120,7 @@ export function createMemoryStorage(disk: MemoryDisk, owner: LogIdentity): Stora
     async readSnapshot() {
       return disk.snapshot === undefined ? undefined : snapshotReader(disk.snapshot);
     },
+    incoming: incomingOn(disk),
     async close() {
       await chain;
       failure ??= new SkeinError('disk-failed', 'the storage is closed');
@@ -131,18 +141,54 @@ function snapshotWriter(disk: MemoryDisk, meta: SnapshotMeta): SnapshotWriter {
   };
 }
 
+/** What has arrived outlives a crash, as far as it was kept. */
+function incomingOn(disk: MemoryDisk): IncomingSnapshots {
+  const keyOf = ({ meta, size, checksum }: SnapshotIdentity) =>
+    [meta.index, meta.term, meta.level, size, checksum].join();
+  return {
+    async have(identity) {
+      if (disk.incoming?.key !== keyOf(identity)) disk.incoming = undefined;
+      return disk.incoming?.bytes.length ?? 0;
+    },
+    async receive(identity, from) {
+      const parts = from === 0 ? [] : [disk.incoming?.bytes ?? Buffer.alloc(0)];
+      return {
+        write: async (chunk) => void parts.push(Buffer.from(chunk)),
+        commit: async () => {
+          const bytes = Buffer.concat(parts.splice(0));
+          disk.incoming = undefined;
+          const { meta, size, checksum } = identity;
+          if (bytes.length !== size || crc32c(bytes) !== checksum) {
+            throw new SkeinError(
+              'stream-closed',
+              'the incoming snapshot is not what was announced',
+            );
+          }
+          if ((disk.snapshot?.meta.index ?? 0) > meta.index) return;
+          disk.snapshot = { meta, bytes, checksum };
+        },
+        suspend: async () => {
+          const bytes = Buffer.concat(parts);
+          if (bytes.length > 0) disk.incoming = { key: keyOf(identity), bytes };
+        },
+      };
+    },
+  };
+}
+
 function snapshotReader(stored: StoredSnapshot): SnapshotReader {
   const { meta, bytes, checksum } = stored;
   let released = false;
   return {
     meta,
     size: bytes.length,
-    async *chunks() {
+    checksum,
+    async *chunks(from = 0) {
       invariant(!released, 'a released snapshot is not read');
       if (crc32c(bytes) !== checksum) {
         throw new SkeinError('data-damaged', 'the snapshot fails its checksum');
       }
-      for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      for (let at = from; at < bytes.length; at += CHUNK_BYTES) {
         yield bytes.subarray(at, at + CHUNK_BYTES);
       }
     },

@@ -11,8 +11,9 @@ import type { SnapshotMeta } from '../../raft/types.ts';
 import { asIndex, asTerm } from '../../raft/types.ts';
 import { crc32c } from '../lib/crc32c.ts';
 import { messageOf, SkeinError } from '../lib/errors.ts';
+import { IncomingFiles } from './incoming-snapshot.ts';
 import { syncDirectory } from './segment-file.ts';
-import type { SnapshotReader, SnapshotWriter } from './storage.ts';
+import type { SnapshotIdentity, SnapshotReader, SnapshotWriter } from './storage.ts';
 import { laterVersion } from './versions.ts';
 import type { LogIdentity } from './wal-segment.ts';
 
@@ -39,6 +40,8 @@ export type SnapshotFile = Stored & { readonly owner: LogIdentity };
 export class SnapshotFiles {
   readonly #directory: string;
   readonly #owner: LogIdentity;
+  /** Snapshots of others on their way in. */
+  readonly incoming: IncomingFiles;
   readonly #readers = new Map<string, number>();
   #temporaries = 0;
   #newest: Stored | undefined;
@@ -46,6 +49,9 @@ export class SnapshotFiles {
   constructor(directory: string, owner: LogIdentity) {
     this.#directory = directory;
     this.#owner = owner;
+    this.incoming = new IncomingFiles(directory, (handle, path, identity) =>
+      this.#finish(handle, path, identity),
+    );
   }
 
   /** Looks through the directory; unfinished files are deleted. Returns the newest snapshot's meta. */
@@ -55,6 +61,8 @@ export class SnapshotFiles {
       await unlink(join(this.#directory, name));
     }
     const newest = snapshotNames(names).at(-1);
+    const index = Number(SNAPSHOT_NAME.exec(newest ?? '')?.[1] ?? 0);
+    await this.incoming.forget(index);
     if (newest === undefined) return undefined;
     const found = await inspectSnapshot(join(this.#directory, newest));
     refuseForeign(found, this.#owner);
@@ -81,30 +89,38 @@ export class SnapshotFiles {
         size += chunk.length;
       },
       commit: async () => {
-        await writeAll(handle, this.#ending(meta, checksum), size);
-        await handle.sync();
         finished = true;
-        await handle.close();
-        const path = join(this.#directory, nameOf(meta));
-        await rename(temporary, path);
-        await syncDirectory(this.#directory);
-        await this.#replace({ meta, path, size, checksum });
+        await this.#finish(handle, temporary, { meta, size, checksum });
       },
       abort,
     };
   }
 
+  /** Gives a whole payload its ending and its name. */
+  async #finish(handle: FileHandle, temporary: string, identity: SnapshotIdentity): Promise<void> {
+    const { meta, size, checksum } = identity;
+    await writeAll(handle, this.#ending(meta, checksum), size);
+    await handle.sync();
+    await handle.close();
+    const path = join(this.#directory, nameOf(meta));
+    await rename(temporary, path);
+    await syncDirectory(this.#directory);
+    await this.#replace({ meta, path, size, checksum });
+  }
+
   async read(): Promise<SnapshotReader | undefined> {
     const stored = this.#newest;
     if (stored === undefined) return undefined;
-    const { meta, path, size } = stored;
+    const { meta, path, size, checksum } = stored;
     this.#readers.set(path, (this.#readers.get(path) ?? 0) + 1);
     const handle = await open(path, 'r');
     let released = false;
     return {
       meta,
       size,
-      chunks: () => readVerified(handle, stored),
+      checksum,
+      chunks: (from = 0) =>
+        from === 0 ? readVerified(handle, stored) : readFrom(handle, stored, from),
       release: async () => {
         if (released) return;
         released = true;
@@ -127,6 +143,7 @@ export class SnapshotFiles {
     const newest = this.#newest;
     if (newest === undefined || newest.meta.index <= stored.meta.index) this.#newest = stored;
     await this.#deleteOlder();
+    await this.incoming.forget(stored.meta.index);
   }
 
   async #deleteOlder(): Promise<void> {
@@ -216,6 +233,21 @@ export async function* readSnapshotFile(file: SnapshotFile): AsyncGenerator<Uint
     yield* readVerified(handle, file);
   } finally {
     await handle.close();
+  }
+}
+
+/** The bytes from `from` on, whose checksum only who has the others can judge. */
+async function* readFrom(
+  handle: FileHandle,
+  { path, size }: Stored,
+  from: number,
+): AsyncGenerator<Uint8Array> {
+  for (let at = from; at < size; ) {
+    const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, size - at));
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, at);
+    if (bytesRead === 0) throw damaged(path, `it ends at byte ${at}`);
+    at += bytesRead;
+    yield chunk.subarray(0, bytesRead);
   }
 }
 

@@ -3,7 +3,7 @@
  * bytes; a tail of the log stays, so that a member that was away for a moment catches up from entries.
  */
 
-import type { Entry, LogIndex, SnapshotMeta } from '../../raft/types.ts';
+import type { Entry, LogIndex, RaftStatus, SnapshotMeta } from '../../raft/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -175,4 +175,11 @@ export class Snapshotter {
   #limited(keepFrom: number): LogIndex {
     return Math.max(1, Math.min(keepFrom, this.#components.retain() + 1)) as LogIndex;
   }
+}
+
+/** Index up to which every member that answers has the leader's log; no limit where this member does not lead. */
+export function leastFollowed({ id, role, progress }: RaftStatus): number {
+  if (role !== 'leader') return Number.POSITIVE_INFINITY;
+  const others = progress.filter(({ node, recentlyActive }) => node !== id && recentlyActive);
+  return Math.min(...others.map(({ match }) => match));
 }

@@ -45,10 +45,40 @@ export interface SnapshotReader {
   readonly meta: SnapshotMeta;
   /** Payload bytes. */
   readonly size: number;
-  /** Rejects with data-damaged if the bytes are not those that were written. Once per reader. */
-  chunks(): AsyncIterable<Uint8Array>;
+  /** Of the payload (crc32c). A storage that does not know it cannot have a transfer resumed. */
+  readonly checksum?: number;
+  /**
+   * Rejects with data-damaged if the bytes are not those that were written. `from`: begins at this byte, unchecked: whoever has the
+   * bytes before it checks the whole. Default 0.
+   */
+  chunks(from?: number): AsyncIterable<Uint8Array>;
   /** The snapshot may be deleted as far as this reader is concerned. */
   release(): Promise<void>;
+}
+
+/** Which bytes: the same position can be written in more than one way. */
+export type SnapshotIdentity = {
+  readonly meta: SnapshotMeta;
+  readonly size: number;
+  /** Of the payload (crc32c). */
+  readonly checksum: number;
+};
+
+/** Takes a snapshot from another member; one at a time. */
+export interface IncomingWriter {
+  write(chunk: Uint8Array): Promise<void>;
+  /** Makes it the newest snapshot. Rejects, and forgets all of it, if it is not what was announced. */
+  commit(): Promise<void>;
+  /** Keeps what has arrived for the next attempt. Harmless after a commit that failed. */
+  suspend(): Promise<void>;
+}
+
+/** Snapshots from other members, whose transfer may break off and go on. */
+export interface IncomingSnapshots {
+  /** How many bytes of it are durable and intact here. What is here of any other one is deleted. */
+  have(identity: SnapshotIdentity): Promise<number>;
+  /** Begins, or goes on behind the first `from` bytes, which are what `have` has answered. */
+  receive(identity: SnapshotIdentity, from: number): Promise<IncomingWriter>;
 }
 
 /** What a disk still holds, however little of it is needed. */
@@ -72,6 +102,8 @@ export interface Storage {
   oldest(): Promise<OldestStored>;
   /** Begins a snapshot; older ones are deleted when it is committed, unless they are being read. */
   writeSnapshot(meta: SnapshotMeta): Promise<SnapshotWriter>;
+  /** Where snapshots of others arrive. A storage without it takes them whole or not at all. */
+  readonly incoming?: IncomingSnapshots;
   /** The newest committed snapshot. */
   readSnapshot(): Promise<SnapshotReader | undefined>;
   /** Waits for what was appended, then lets go of the files. */

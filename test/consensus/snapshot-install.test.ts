@@ -10,7 +10,8 @@ import { createConsensus } from '../../src/consensus/consensus.ts';
 import type { ConsensusOptions } from '../../src/consensus/consensus-options.ts';
 import { createMemoryStorage, MemoryDisk } from '../../src/consensus/memory-storage.ts';
 import { decodeMessages, encodeMessages } from '../../src/consensus/message-codec.ts';
-import { SNAPSHOT_PROTOCOL, SnapshotTransfer } from '../../src/consensus/snapshot-transfer.ts';
+import { SnapshotTransfer } from '../../src/consensus/snapshot-transfer.ts';
+import { SNAPSHOT_PROTOCOL } from '../../src/consensus/snapshot-wire.ts';
 import { RAFT_PROTOCOL } from '../../src/consensus/transport.ts';
 import type { StateMachine } from '../../src/consensus/types.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -151,11 +152,19 @@ t.test('snapshots: a sender stops when the member says that it has this one', as
   const transfer = (name: string) => {
     const storage = createMemoryStorage(new MemoryDisk(), { nodeId: name, clusterId: 'test' });
     const made = new SnapshotTransfer(
-      { mesh: network.start(name), storage, clock: systemClock, logger: silentLogger },
+      {
+        mesh: network.start(name),
+        storage,
+        clock: systemClock,
+        random: seededRandom(1),
+        logger: silentLogger,
+      },
       {
         onSent: (node, ok) => reports.push([node, ok]),
         onReceived: (message) => received.push(message),
         verdict: () => 'known',
+        progressOf: () => undefined,
+        lastIndex: () => 0,
       },
       { stallMs: 1000 },
     );

@@ -6,6 +6,7 @@ import { asIndex, asTerm, type Entry, type SnapshotMeta } from '../../raft/types
 import { createFileStorage } from '../../src/consensus/file-storage.ts';
 import { createMemoryStorage, MemoryDisk } from '../../src/consensus/memory-storage.ts';
 import type { Storage } from '../../src/consensus/storage.ts';
+import { crc32c } from '../../src/lib/crc32c.ts';
 
 const owner = { nodeId: 'node-a', clusterId: 'cluster-1' };
 
@@ -290,6 +291,65 @@ for (const [name, make] of Object.entries(benches)) {
     await writer.write(Buffer.from('half'));
     await writer.abort();
     t.equal(await readText(storage), 'first ');
+    await storage.close();
+  });
+
+  test('what has arrived of a snapshot is there for the next attempt', async (t, bench) => {
+    const first = bench.next();
+    await first.open();
+    const text = Buffer.from('the state of the leader, in two parts');
+    const identity = { meta: meta(60, 3), size: text.length, checksum: crc32c(text) };
+    t.equal(await first.incoming?.have(identity), 0);
+    const begun = await first.incoming?.receive(identity, 0);
+    await begun?.write(text.subarray(0, 20));
+    await begun?.suspend();
+    t.equal(await readText(first), undefined, 'a part is no snapshot');
+    t.equal(await first.incoming?.have(identity), 20);
+    await first.close();
+    const second = bench.next();
+    await second.open();
+    t.equal(await second.incoming?.have(identity), 20, 'after a restart');
+    const resumed = await second.incoming?.receive(identity, 20);
+    await resumed?.write(text.subarray(20, 30));
+    await resumed?.suspend();
+    const last = await second.incoming?.receive(
+      identity,
+      (await second.incoming?.have(identity)) ?? 0,
+    );
+    await last?.write(text.subarray(30));
+    await last?.commit();
+    t.equal(await readText(second), text.toString());
+    t.equal(await second.incoming?.have(identity), 0, 'and then it is gone');
+    await second.close();
+    const third = bench.next();
+    t.strictSame((await third.open()).snapshot, meta(60, 3));
+    await third.close();
+  });
+
+  test('what has arrived of another snapshot is deleted', async (t, bench) => {
+    const storage = bench.next();
+    await storage.open();
+    const identity = { meta: meta(60, 3), size: 100, checksum: 7 };
+    const writer = await storage.incoming?.receive(identity, 0);
+    await writer?.write(Buffer.alloc(50));
+    await writer?.suspend();
+    for (const other of [{ checksum: 8 }, { size: 99 }, { meta: meta(61, 3) }]) {
+      t.equal(await storage.incoming?.have({ ...identity, ...other }), 0);
+    }
+    t.equal(await storage.incoming?.have(identity), 0);
+    await storage.close();
+  });
+
+  test('a snapshot that is not what was announced is forgotten', async (t, bench) => {
+    const storage = bench.next();
+    await storage.open();
+    const identity = { meta: meta(60, 3), size: 50, checksum: 7 };
+    const writer = await storage.incoming?.receive(identity, 0);
+    await writer?.write(Buffer.alloc(50));
+    await t.rejects(writer?.commit() ?? Promise.resolve(), { code: 'stream-closed' });
+    await writer?.suspend();
+    t.equal(await storage.incoming?.have(identity), 0);
+    t.equal(await readText(storage), undefined);
     await storage.close();
   });
 
