@@ -1,7 +1,7 @@
 import t from 'tap';
 import { checkHistory } from '../../src/chaos/check-history.ts';
 import type { Operation } from '../../src/chaos/history.ts';
-import { seededRandom } from '../../src/lib/random.ts';
+import { trueHistory } from '../support/random-history.ts';
 
 type Times = readonly [startMs: number, endMs: number];
 
@@ -153,35 +153,9 @@ for (const [name, [text, kind, operations]] of Object.entries(BAD)) {
   });
 }
 
-/** A history of one true register, with operations that overlap; some answers are lost. */
-function simulate(seed: number): Operation[] {
-  const random = seededRandom(seed);
-  const operations: Operation[] = [];
-  let revision = 0;
-  let value: string | undefined;
-  for (let moment = 1; moment <= 60; moment++) {
-    const times: Times = [moment * 10 - random.int(0, 40), moment * 10 + random.int(0, 40)];
-    const text = `v${moment}`;
-    if (random.chance(0.5)) {
-      operations.push(read(value, revision, times));
-      continue;
-    }
-    // A client can name only a revision that somebody was told.
-    const told = operations.some((each) => each.outcome === 'done' && each.revision === revision);
-    const swap = told && random.chance(0.3) && revision > 0;
-    const before = revision;
-    revision += random.int(1, 3);
-    value = text;
-    if (random.chance(0.2)) operations.push(lostAnswer(text, times[0]));
-    else if (swap) operations.push(swapped(text, before, revision, times));
-    else operations.push(wrote(text, revision, times));
-  }
-  return operations;
-}
-
 t.test('chaos: what a true register answers is linearizable, whatever overlaps', async (t) => {
   for (let seed = 1; seed <= 200; seed++) {
-    const faults = checkHistory(simulate(seed));
+    const faults = checkHistory(trueHistory(seed));
     if (faults.length > 0) t.fail(`seed ${seed}: ${faults[0]?.text}`);
   }
   t.pass('two hundred histories');
@@ -189,7 +163,7 @@ t.test('chaos: what a true register answers is linearizable, whatever overlaps',
 
 t.test('chaos: one late read of an old version is found in a long history', async (t) => {
   const operations = [
-    ...simulate(7),
+    ...trueHistory(7),
     read('v-old', 1, [5_000, 5_001]),
     wrote('v-old', 1, [-90, -80]),
   ];
