@@ -31,6 +31,9 @@ export function describeDataDir(report: DataDirReport): string {
         'snapshot',
         `at term ${snapshot.term}, index ${snapshot.index}: ${humanBytes(snapshot.bytes)}`,
       ),
+    standing?.firstIndex !== undefined
+      ? line('entries', `${standing.firstIndex} to ${standing.lastIndex} behind the snapshot`)
+      : undefined,
     ...(standing ? describeStanding(standing) : []),
     state && line('revision', String(state.revision)),
     state && line('objects', String(state.objects)),

@@ -53,6 +53,8 @@ class Membership {
   #retry: Timer | undefined;
   #removed = false;
   #supersededBy: string | undefined;
+  /** Whom we have heard it from in vain; it is said again with every dial. */
+  #disobeyed: string | undefined;
 
   constructor(components: MembershipComponents) {
     this.#components = components;
@@ -129,6 +131,8 @@ class Membership {
     const { foundation, clock, log, paths, onFatal } = this.#components;
     const hasLeader = foundation.consensus.status().leader !== undefined;
     if (!obeys({ hasLeader, upMs: clock.monotonicMs() - startMs })) {
+      if (this.#disobeyed === by) return;
+      this.#disobeyed = by;
       const text =
         'a former member was recovered as a cluster of its own, although this one works: remove it here (skein remove), and reset it there';
       log.error({ cluster: by }, text);
