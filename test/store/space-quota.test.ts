@@ -73,6 +73,16 @@ t.test('quota: a full store can be managed, and recovers by itself', async (t) =
   t.match(await write(put('/core/configmaps/n/new', text(5_000))), { kind: 'committed' });
 });
 
+t.test('quota: far above a quota that was lowered, what shrinks is still taken', async (t) => {
+  const { state } = await nearlyFull();
+  const quota = new SpaceQuota(state, { quotaBytes: 10_000 });
+  const store = createReplicatedStore({ state, consensus: applyAtOnce(state), gates: [quota] });
+  const write = (...operations: Operation[]) => store.transact({ checks: [], operations });
+  t.match(await write(del('/core/configmaps/n/a3')), { kind: 'committed' });
+  t.match(await write(put('/core/configmaps/n/a4', text(9_000))), { kind: 'committed' });
+  await t.rejects(write(put('/core/nodes//n1', text(500))), { code: 'store-full' });
+});
+
 t.test('quota: the reserve is bounded too', async (t) => {
   const { write, state } = await nearlyFull();
   const outcomes: unknown[] = [];
