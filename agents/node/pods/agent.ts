@@ -166,11 +166,14 @@ class Agent implements PodsAgent {
     const { nodeName } = this.#options;
     const pods = client.informer('Pod');
     pods.addIndex(POD_NODE_INDEX, podNode);
+    // Asked before it is complete, the index would be completed at once, with the pods of the whole cluster.
+    let indexed = false;
     const base = supervisorBehaviour(services, {
       objects,
-      podsNow: () => (pods.synced ? pods.byIndex(POD_NODE_INDEX, nodeName) : []),
+      podsNow: () => (indexed ? pods.byIndex(POD_NODE_INDEX, nodeName) : []),
       whenSynced: async (signal) => {
         await Promise.all([pods.whenSynced(signal), objects.whenSynced(signal)]);
+        indexed = true;
       },
       subscribe: (tell) => {
         const ends = [
