@@ -50,8 +50,8 @@ export type SnapshotTransferEvents = {
 export type SnapshotVerdict = 'wanted' | 'known' | 'busy';
 
 type SnapshotMessage = Extract<Message, { readonly type: 'snapshot' }>;
-/** A member that has its snapshot, and not yet the log behind it. */
-type CatchingUp = { readonly to: number; readonly untilMs: number };
+/** Who lacks no more than this has caught up: the rest is on its way. */
+const CAUGHT_UP_ENTRIES = 64;
 
 /** Sends and receives. */
 export class SnapshotTransfer {
@@ -61,7 +61,8 @@ export class SnapshotTransfer {
   readonly #catchUpMs: number;
   readonly #sender: SnapshotSender;
   readonly #sending = new Map<NodeId, SnapshotMeta | undefined>();
-  readonly #catchingUp = new Map<NodeId, CatchingUp>();
+  /** Members that have their snapshot and not yet the log behind it, and when they are waited for no longer. */
+  readonly #catchingUp = new Map<NodeId, number>();
   readonly #ending = new AbortController();
 
   constructor(
@@ -91,11 +92,13 @@ export class SnapshotTransfer {
   get oldestWanted(): number {
     let oldest = Number.POSITIVE_INFINITY;
     for (const meta of this.#sending.values()) oldest = Math.min(oldest, meta?.index ?? 0);
-    for (const [node, { to, untilMs }] of this.#catchingUp) {
+    const caughtUp = this.#events.lastIndex() - CAUGHT_UP_ENTRIES;
+    for (const [node, untilMs] of this.#catchingUp) {
       const progress = this.#events.progressOf(node);
-      const over = this.#components.clock.monotonicMs() > untilMs;
-      if (!progress?.recentlyActive || progress.match >= to || over) this.#catchingUp.delete(node);
-      else oldest = Math.min(oldest, progress.match);
+      const late = this.#components.clock.monotonicMs() > untilMs;
+      if (progress?.recentlyActive && progress.match < caughtUp && !late) {
+        oldest = Math.min(oldest, progress.match);
+      } else this.#catchingUp.delete(node);
     }
     return oldest;
   }
@@ -126,8 +129,7 @@ export class SnapshotTransfer {
       ok = true;
       const ms = Math.round(clock.monotonicMs() - startMs);
       logger.info({ peer: node, index: meta.index, ms }, 'a snapshot was sent');
-      const untilMs = clock.monotonicMs() + this.#catchUpMs;
-      this.#catchingUp.set(node, { to: this.#events.lastIndex(), untilMs });
+      this.#catchingUp.set(node, clock.monotonicMs() + this.#catchUpMs);
     } catch (error) {
       logger.warn({ peer: node, reason: messageOf(error) }, 'sending a snapshot failed');
     } finally {

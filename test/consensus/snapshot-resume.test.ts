@@ -30,6 +30,7 @@ async function bench(t: Test, attemptsMax = 6) {
   const reports: boolean[] = [];
   const received: Message[] = [];
   const reachable = { now: true };
+  const position = { last: 0, match: 0 };
   const transfers: SnapshotTransfer[] = [];
   const open = async (name: string) => {
     const options = { nodeId: name, clusterId: 'c', segmentBytes: 16 * 1024 };
@@ -38,7 +39,12 @@ async function bench(t: Test, attemptsMax = 6) {
     return storage;
   };
   const attach = (name: string, storage: Storage) => {
-    const progress = { node: 'b', recentlyActive: true, match: 0 } as unknown as ProgressStatus;
+    const progress = () =>
+      ({
+        node: 'b',
+        recentlyActive: reachable.now,
+        match: position.match,
+      }) as unknown as ProgressStatus;
     const transfer = new SnapshotTransfer(
       {
         mesh: network.start(name),
@@ -52,8 +58,8 @@ async function bench(t: Test, attemptsMax = 6) {
         onSent: (_node, ok) => reports.push(ok),
         onReceived: (message) => received.push(message),
         verdict: () => 'wanted',
-        progressOf: () => ({ ...progress, recentlyActive: reachable.now }),
-        lastIndex: () => 0,
+        progressOf: progress,
+        lastIndex: () => position.last,
       },
       { stallMs: 2000, attemptsMax },
     );
@@ -93,8 +99,8 @@ async function bench(t: Test, attemptsMax = 6) {
     return bytes;
   };
   const files = () => readdir(`${directory}/b/snapshots`);
-  const world = { network, storages, reports, received, reachable, attach, open, directory };
-  return { ...world, send, sent, percent, arrived, files };
+  const world = { network, storages, reports, received, reachable, position, sender };
+  return { ...world, attach, open, directory, send, sent, percent, arrived, files };
 }
 
 /** Waits for what takes a promise to tell. */
@@ -183,4 +189,25 @@ t.test('snapshots: attempts are few', async (t) => {
   await until(() => reports.length > 0, 'it gives up');
   t.strictSame(reports, [false]);
   t.equal(opened, 3);
+});
+
+t.test('snapshots: the log behind one is kept until its receiver has caught up', async (t) => {
+  const { storages, reports, reachable, position, sender, attach, send } = await bench(t);
+  attach('b', storages.b);
+  t.equal(sender.oldestWanted, Number.POSITIVE_INFINITY);
+  send();
+  await until(() => sender.oldestWanted === SNAPSHOT.index, 'while it is sent');
+  Object.assign(position, { last: 5000, match: 10 });
+  await until(() => reports.length > 0, 'the transfer ends');
+  t.equal(sender.oldestWanted, 10, 'and then as far as it has come');
+  position.match = 3000;
+  t.equal(sender.oldestWanted, 3000);
+  reachable.now = false;
+  t.equal(sender.oldestWanted, Number.POSITIVE_INFINITY, 'while it answers');
+  reachable.now = true;
+  send();
+  await until(() => reports.length > 1, 'another one');
+  t.equal(sender.oldestWanted, 3000);
+  position.match = 4990;
+  t.equal(sender.oldestWanted, Number.POSITIVE_INFINITY, 'and has not caught up');
 });
