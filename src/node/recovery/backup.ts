@@ -67,7 +67,7 @@ export class Backups {
         source.release();
         this.#underWay--;
       };
-      return new ControlStream(encodeBackup(header, keys, source.chunks()), end);
+      return new ControlStream(encodeBackup(header, keys, source.chunks({ overwrite: true })), end);
     } catch (error) {
       this.#underWay--;
       throw error;
