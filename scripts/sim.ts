@@ -1,10 +1,10 @@
-/** `scripts/sim`: the simulation of the consensus core, or with `mutations` first the proof that it bites. */
+/** `scripts/sim`: the simulation of consensus and store, or with `mutations` first the proof that it bites. */
 
-const [first] = process.argv.slice(2);
+const [first, ...rest] = process.argv.slice(2);
 if (first === 'mutations') {
-  process.argv.splice(2, 1);
-  await import('../test/sim/mutations.ts');
+  const { main } = await import('../test/sim/mutations.ts');
+  await main(rest);
 } else {
-  const { main } = await import('../test/sim/raft-sim.ts');
-  main();
+  const { main } = await import('../test/sim/sim.ts');
+  await main(process.argv.slice(2));
 }
