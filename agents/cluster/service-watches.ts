@@ -5,6 +5,7 @@ import type { WatchOf } from '../../src/client/reconciler.ts';
 import type { Client } from '../../src/client/types.ts';
 import { endpointFacts, selects } from './endpoint-pods.ts';
 import type { Pod, Service } from './kinds.ts';
+import { addLabelIndex, labelledPods } from './pod-index.ts';
 
 /** A Service concerns itself. */
 export const serviceWatch: WatchOf<'Service'> = {
@@ -14,6 +15,7 @@ export const serviceWatch: WatchOf<'Service'> = {
 
 /** A pod concerns the Services that select it, before and after the change. */
 export function podWatch(client: Client): WatchOf<'Pod'> {
+  addLabelIndex(client.informer('Pod'));
   return {
     kind: 'Pod',
     keys: (pod) => servicesOf(client, pod).map(keyOf),
@@ -25,10 +27,8 @@ export function podWatch(client: Client): WatchOf<'Pod'> {
 /** The pods that `service` selects now. */
 export function podsOf(client: Client, service: Service): readonly Pod[] {
   const { namespace = '' } = service.metadata;
-  return client
-    .informer('Pod')
-    .list(namespace)
-    .filter((pod) => selects(service, pod));
+  const labelled = labelledPods(client.informer('Pod'), namespace, service.spec.selector ?? {});
+  return labelled.filter((pod) => selects(service, pod));
 }
 
 function servicesOf(client: Client, pod: Pod): readonly Service[] {

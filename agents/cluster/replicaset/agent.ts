@@ -96,7 +96,8 @@ class ReplicaSetController {
   #candidates(replicaSet: ReplicaSet): readonly Pod[] {
     const pods = this.#context.client.informer('Pod');
     const { uid = '', namespace = '' } = replicaSet.metadata;
-    return [...pods.byIndex(OWNER_INDEX, uid), ...orphansOf(pods, namespace)];
+    const labels = replicaSet.spec.selector.matchLabels ?? {};
+    return [...pods.byIndex(OWNER_INDEX, uid), ...orphansOf(pods, namespace, labels)];
   }
 
   async #manage(
