@@ -1,10 +1,6 @@
 /** Leases (raft/lease.ts): what a promise forbids, what the leader may conclude from it, and what ends it. */
 
-import fc from 'fast-check';
 import t from 'tap';
-import { seededRandom } from '../../src/lib/random.ts';
-import { bytes, Cluster } from './support/cluster.ts';
-import { holds } from './support/holds.ts';
 import { Solo, type SoloOptions } from './support/solo.ts';
 
 const TICK_MS = 50;
@@ -203,61 +199,4 @@ t.test('lease: a promise is no longer than the shortest election timeout', async
   t.throws(make(201), RangeError);
   t.doesNotThrow(make(200));
   t.throws(make(0), RangeError);
-});
-
-/**
- * Members with clocks of their own, cut and healed, told to forget and to campaign, at random. Time passes for
- * all alike, ticks come at each one's own phase. Whoever reads by its lease must know every write.
- */
-function schedule(seed: number): { readonly stale: number; readonly leaseReads: number } {
-  const random = seededRandom(seed);
-  let leaseReads = 0;
-  const trace = (event: string) => void (event === 'lease-read' && leaseReads++);
-  const ids = ['a', 'b', 'c'];
-  const cluster = new Cluster(ids, { lease, electionTicks: 6, heartbeatTicks: 2, seed, trace });
-  const phases = new Map(ids.map((id) => [id, random.int(0, TICK_MS - 1)]));
-  let [stale, written, requestId] = [0, 0, 0];
-  for (let nowMs = 1; nowMs < 6000; nowMs++) {
-    for (const member of cluster.members.values()) {
-      member.nowMs = nowMs;
-      if (nowMs % TICK_MS === phases.get(member.id)) member.node.tick();
-    }
-    const id = ids[random.int(0, 2)] ?? 'a';
-    if (random.chance(0.004)) cluster.isolate(id);
-    if (random.chance(0.008)) cluster.heal();
-    if (random.chance(0.01)) cluster.get(id).node.forgetLeader();
-    if (random.chance(0.01)) cluster.get(id).node.campaign();
-    if (random.chance(0.002)) cluster.get(id).node.transferLeadership('b');
-    cluster.settle();
-    for (const { node } of cluster.members.values()) node.propose([bytes('x')]);
-    cluster.settle();
-    // A write is acknowledged once some member knows that it is committed.
-    for (const { node } of cluster.members.values())
-      written = Math.max(written, node.status().commit);
-    for (const member of cluster.members.values()) {
-      if (member.node.status().role !== 'leader') continue;
-      const before = leaseReads;
-      member.node.readIndex(++requestId);
-      cluster.send(member.take());
-      cluster.send(member.persist());
-      const read = member.reads.find((state) => state.requestId === requestId);
-      if (leaseReads > before && (read?.index ?? 0) < written) stale++;
-    }
-    cluster.settle();
-  }
-  return { stale, leaseReads };
-}
-
-t.test('lease: no schedule of cuts, forgetting and campaigns makes a read stale', async (t) => {
-  let reads = 0;
-  holds(
-    t,
-    fc.property(fc.integer({ min: 1, max: 1_000_000 }), (seed) => {
-      const { stale, leaseReads } = schedule(seed);
-      reads += leaseReads;
-      return stale === 0;
-    }),
-    { numRuns: 6 },
-  );
-  t.ok(reads > 5_000, `${reads} reads by lease`);
 });
