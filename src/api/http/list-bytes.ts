@@ -18,6 +18,7 @@ const PIECE_BYTES = 512 * 1024;
 
 const TAIL = Buffer.from(']}\n');
 const COMMA = 0x2c;
+const COMMA_BYTES = Buffer.of(COMMA);
 
 type Entry = { readonly changedAt: Revision | 0; readonly body: Buffer };
 
@@ -118,7 +119,7 @@ export async function streamList(
   let size = 0;
   for (const [index, item] of items.entries()) {
     const bytes = options.bytesOf(item);
-    if (index > 0) pieces.push(Buffer.of(COMMA));
+    if (index > 0) pieces.push(COMMA_BYTES);
     pieces.push(bytes);
     size += bytes.length;
     if (size < PIECE_BYTES) continue;

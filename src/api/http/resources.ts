@@ -7,7 +7,14 @@ import type { Clock } from '../../lib/clock.ts';
 import type { StoredObject, StoreReader } from '../../store/types.ts';
 import type { Serving } from '../discovery/catalog.ts';
 import { badRequest, failure } from '../status.ts';
-import { type IncludeObject, includeObjectOf, partialMetadata, table } from '../table/table.ts';
+import {
+  type IncludeObject,
+  includeObjectOf,
+  partialMetadata,
+  table,
+  tableHead,
+  tableRow,
+} from '../table/table.ts';
 import type { ApiVerbs, ListAnswer, ObjectAnswer, RequestContext, Target } from '../types.ts';
 import { isRecord } from '../verbs/json.ts';
 import { readBody } from './body.ts';
@@ -38,6 +45,9 @@ import {
 import { send, sendFormatted } from './respond.ts';
 import { SendBacklog } from './send-backlog.ts';
 import { streamWatch } from './watch-stream.ts';
+
+/** Rows and metadata of more items are made as they are sent: each of them is parsed. */
+const SHAPED_ITEMS_MAX = 1_000;
 
 export type ResourceComponents = {
   readonly verbs: ApiVerbs;
@@ -248,8 +258,12 @@ export class ResourceEndpoints {
     const { response, warnings } = exchange;
     const metadata = listMetadata(answer);
     if (representation.shape !== 'Object') {
-      const body = this.#shapedList(exchange, target, representation, answer, metadata);
-      sendFormatted(response, 200, representation, [body], warnings);
+      const { head, bytesOf } = this.#shapeOf(exchange, target, representation, metadata);
+      if (representation.format === 'json' && answer.items.length > SHAPED_ITEMS_MAX) {
+        return this.#stream(exchange, head, answer.items, bytesOf);
+      }
+      const body = listBody(answer.items, bytesOf);
+      sendFormatted(response, 200, representation, [head, body], warnings);
       return;
     }
     const { group, version } = target.served ?? target.kind;
@@ -257,8 +271,7 @@ export class ResourceEndpoints {
     const head = listHead(target.kind.listKind, apiVersion, metadata);
     const bytesOf = (item: StoredObject) => this.#verbs.bytesOf(target, item);
     if (representation.format === 'json' && sizeOf(answer.items) > WHOLE_LIST_BYTES_MAX) {
-      const wait = (stream: typeof response) => drained(stream, this.#clock);
-      return streamList(response, head, answer.items, { bytesOf, warnings, drained: wait });
+      return this.#stream(exchange, head, answer.items, bytesOf);
     }
     const id = `${apiVersion} ${target.kind.plural} ${target.namespace ?? '*'}`;
     const body = complete
@@ -291,25 +304,39 @@ export class ResourceEndpoints {
     return body;
   }
 
-  #shapedList(
+  #stream(
+    { response, warnings }: Exchange,
+    head: Buffer,
+    items: readonly StoredObject[],
+    bytesOf: (item: StoredObject) => Buffer,
+  ): Promise<void> {
+    const wait = (stream: typeof response) => drained(stream, this.#clock);
+    return streamList(response, head, items, { bytesOf, warnings, drained: wait });
+  }
+
+  /** What comes before the items of a list that is not one of whole objects, and how each of them is written. */
+  #shapeOf(
     exchange: Exchange,
     target: Target,
     representation: Representation,
-    answer: ListAnswer,
     metadata: string,
-  ): Buffer {
+  ): { readonly head: Buffer; readonly bytesOf: (item: StoredObject) => Buffer } {
     const { metaVersion } = representation;
     switch (representation.shape) {
-      case 'Table':
-        return table(this.#tableOptions(exchange, target, representation), answer.items, metadata);
+      case 'Table': {
+        const options = this.#tableOptions(exchange, target, representation);
+        return {
+          head: Buffer.from(tableHead(options, metadata, true)),
+          bytesOf: (item) => Buffer.from(tableRow(options, item)),
+        };
+      }
       case 'PartialObjectMetadata':
         throw notAcceptable('PartialObjectMetadata is for single objects; ask for a list');
-      default: {
-        const items = answer.items.map((item) => partialMetadata(item, metaVersion));
-        return Buffer.from(
-          `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/${metaVersion}","metadata":${metadata},"items":[${items.join(',')}]}`,
-        );
-      }
+      default:
+        return {
+          head: listHead('PartialObjectMetadataList', `meta.k8s.io/${metaVersion}`, metadata),
+          bytesOf: (item) => Buffer.from(partialMetadata(item, metaVersion)),
+        };
     }
   }
 
