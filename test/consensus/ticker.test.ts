@@ -72,3 +72,20 @@ t.test('ticker: a process that is always late still ticks', async (t) => {
   }
   t.strictSame(seen, { ticks: 10, stalls: 20 });
 });
+
+t.test('ticker: every tick says how late it is', async (t) => {
+  const { clock, run, pause } = pausable();
+  const late: number[] = [];
+  const ticker = new Ticker(
+    clock,
+    () => {},
+    () => true,
+    { tickMs: 50, onLate: (lateMs) => void late.push(lateMs) },
+  );
+  ticker.start();
+  run(100);
+  pause(30);
+  run(50);
+  ticker.stop();
+  t.strictSame(late, [0, 0, 30]);
+});
