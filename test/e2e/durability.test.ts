@@ -136,42 +136,24 @@ t.test('durability: what a power cut leaves of a log is opened as far as it goes
   await agree(t, 'after the processes were started again');
 });
 
-t.test('durability: a follower whose last write was torn by a power cut comes back', async (t) => {
+/** A follower that does not run, and the place of its last log segment. */
+async function killFollower() {
   const leader = await cluster.leader();
   const host = hosts.find((one) => one !== leader) ?? '';
   await cluster.kill(host);
   const copy = await DamagedCopy.of(logDirectory(host));
-  const { log, directory, lastGroup, end } = copy;
-  const path = log.replace(directory, logDirectory(host));
-  const bytes = await readFile(path);
-  bytes.fill(0, lastGroup + 24, end);
-  await writeFile(path, bytes);
   await copy.dispose();
-  await cluster.startHost(host);
-  await agree(t, 'after the torn write');
-});
-
-t.test('durability: a damaged log is refused with the way out, which works', async (t) => {
-  const leader = await cluster.leader();
-  const host = hosts.find((one) => one !== leader) ?? '';
-  await cluster.kill(host);
-  const copy = await DamagedCopy.of(logDirectory(host));
   const path = copy.log.replace(copy.directory, logDirectory(host));
-  const [place = 0] = copy.offsets.slice(0, -1).filter((offset) => offset < copy.lastGroup);
-  await copy.dispose();
-  const bytes = await readFile(path);
-  bytes.writeUInt8(bytes.readUInt8(place + 26) ^ 0x10, place + 26);
-  await writeFile(path, bytes);
-  await t.rejects(
-    cluster.startHost(host),
-    new RegExp(`is damaged at byte ${place}.*[Rr]emove the member from the cluster`, 's'),
-    'it names the place and the remedy',
-  );
-  t.equal(
-    (await cluster.tryKubectl(['get', 'nodes'], { host: leader })).code,
-    0,
-    'the others go on',
-  );
+  const change = async (work: (bytes: Buffer) => void) => {
+    const bytes = await readFile(path);
+    work(bytes);
+    await writeFile(path, bytes);
+  };
+  return { leader, host, copy, change };
+}
+
+/** Makes a machine whose data is of no use a new member, as the message tells its owner to. */
+async function joinAnew(leader: string, host: string): Promise<void> {
   await waitFor('the removal', () => cluster.onHost(leader, [SKEIN, 'remove', host]));
   await cluster.onHost(host, [SKEIN, 'reset', '--yes']);
   await cluster.startHost(host);
@@ -179,6 +161,46 @@ t.test('durability: a damaged log is refused with the way out, which works', asy
     const members = (await cluster.status(leader))?.members ?? [];
     return members.filter(({ role }) => role === 'voter').length === hosts.length;
   });
+}
+
+const saidBy = (host: string) => readFile(`${cluster.directory(host)}/skein.log`, 'utf8');
+
+t.test('durability: a follower whose last write was torn by a power cut comes back', async (t) => {
+  const { host, copy, change } = await killFollower();
+  // The beginning of a group that was never acknowledged.
+  const torn = copy.whole.subarray(copy.lastGroup, copy.lastGroup + 40);
+  await change((bytes) => void bytes.set(torn, copy.end));
+  await cluster.startHost(host);
+  await agree(t, 'after the torn write');
+});
+
+t.test(
+  'durability: a follower that lost what it had acknowledged notices, and says so',
+  async (t) => {
+    const { leader, host, copy, change } = await killFollower();
+    await change((bytes) => void bytes.fill(0, copy.lastGroup, copy.end));
+    await cluster.startHost(host).catch(() => {});
+    await waitFor('the node to end', async () => (await cluster.status(host)) === undefined);
+    await waitFor('the log to tell', async () =>
+      /has acknowledged log entries up to \d+.*skein reset --yes/.test(await saidBy(host)),
+    );
+    await joinAnew(leader, host);
+    await agree(t, 'after it joined anew');
+  },
+);
+
+t.test('durability: a damaged log is refused with the way out, which works', async (t) => {
+  const { leader, host, copy, change } = await killFollower();
+  const [place = 0] = copy.offsets.slice(0, -1).filter((offset) => offset < copy.lastGroup);
+  await change((bytes) => void bytes.writeUInt8(bytes.readUInt8(place + 26) ^ 0x10, place + 26));
+  await t.rejects(
+    cluster.startHost(host),
+    new RegExp(`is damaged at byte ${place}.*[Rr]emove the member from the cluster`, 's'),
+    'it names the place and the remedy',
+  );
+  const others = await cluster.tryKubectl(['get', 'nodes'], { host: leader });
+  t.equal(others.code, 0, 'the others go on');
+  await joinAnew(leader, host);
   await agree(t, 'after it joined anew');
 });
 
@@ -204,13 +226,8 @@ t.test(
       t.equal(code, 201, `${name} is taken by the others`);
     }
     await waitFor('the node to end', async () => (await cluster.status(host)) === undefined);
-    const said = await readFile(`${cluster.directory(host)}/skein.log`, 'utf8');
-    const last = said.trim().split('\n').at(-1) ?? '';
-    t.match(
-      last,
-      /the disk is full; free some space.*ENOSPC.*the node cannot go on/,
-      'it says why',
-    );
+    const why = /the disk is full; free some space.*ENOSPC.*the node cannot go on"}\s*$/;
+    await waitFor('the last line to say why', async () => why.test(await saidBy(host)));
     await cluster.onHost(host, ['rm', `${log}/filler`]);
     await cluster.startHost(host);
     await agree(t, 'after the disk was full');
