@@ -75,8 +75,9 @@ export function describeSecrets(status: SecretsStatus): string {
       ? [`kinds        ${kinds.join(', ')}; tokens to join`, `data key     ${dataKey}`]
       : []),
     `cluster key  ${clusterKey}`,
-    ...(since === undefined ? [] : [`since        ${since}, log position ${position}`]),
-    `change       ${progress}`,
+    ...(since === undefined
+      ? []
+      : [`since        ${since}, log position ${position}`, `change       ${progress}`]),
     '',
     formatTable(
       ['NODE', 'STATE', 'DETAIL'],

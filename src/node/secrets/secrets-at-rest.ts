@@ -55,7 +55,7 @@ export type SecretsChange = {
 type Progress = { readonly record: number; readonly left?: string };
 
 const ASK_DEADLINE_MS = 3_000;
-const TAKE_OVER_RETRY = { initialMs: 500, maxMs: 60_000 };
+const TAKE_OVER_RETRY = { initialMs: 500, maxMs: 10_000 };
 
 /** One node's part in it. Begins at once. */
 export class SecretsAtRest {
@@ -205,7 +205,8 @@ export class SecretsAtRest {
       await this.change({ action: 'enable' });
     } catch (error) {
       if (!this.#leading) return;
-      log.info({ reason: messageOf(error) }, 'secrets are not encrypted yet');
+      const level = attempt === 0 ? 'info' : 'debug';
+      log[level]({ reason: messageOf(error) }, 'secrets are not encrypted yet');
       const delayMs = backoffMs(attempt, random, TAKE_OVER_RETRY);
       this.#retry = clock.after(delayMs, () => void this.#takeOver(attempt + 1));
     }
