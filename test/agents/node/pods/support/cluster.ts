@@ -123,7 +123,8 @@ export class TestNode {
     await this.#system.shutdown();
     this.client.stop();
     await this.#options.mounter.unmountBelow(this.root);
-    await rm(this.root, { recursive: true, force: true });
+    // What was being written when the agent stopped may still arrive.
+    await rm(this.root, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
   }
 
   /** Creates a pod that is bound to this node. */
