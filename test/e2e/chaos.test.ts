@@ -7,6 +7,7 @@ import t from 'tap';
 import { runChaos } from '../../src/chaos/run.ts';
 import { describeVerdict, LAWS, type Law } from '../../src/chaos/verdict.ts';
 import { labDown } from '../../src/lab/index.ts';
+import { secondOpinion } from '../support/second-opinion.ts';
 import { claimLab } from './support/claim.ts';
 
 const NAME = 'e2e-chaos';
@@ -22,7 +23,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGALRM'] as const) {
 t.teardown(end);
 
 t.test('chaos: two minutes of random faults break no promise', async (t) => {
-  const { verdict, kept } = await runChaos({
+  const { verdict, clients, kept } = await runChaos({
     seed,
     minutes: MINUTES,
     nodes: 3,
@@ -35,6 +36,8 @@ t.test('chaos: two minutes of random faults break no promise', async (t) => {
   for (const [law, what] of Object.entries(LAWS) as [Law, string][]) {
     t.strictSame(verdict.violations[law], [], `no ${what}; seed ${seed}`);
   }
+  const { kind } = secondOpinion(clients.history);
+  t.not(kind, 'violation', `a search for an order finds one as well (${kind})`);
   t.ok(verdict.steps.length >= 5, `${verdict.steps.length} steps`);
   t.ok(verdict.operations.writes > 500, 'most of the time the cluster took writes');
   t.ok(verdict.operations.reads > 500, 'and answered reads');

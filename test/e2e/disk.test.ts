@@ -164,8 +164,10 @@ for (const [condition, error, words] of [
         await cluster.disk(before.leader, { name: condition });
         await ended(before.leader);
         await cluster.leader();
-        const lines = (await said()).trim().split('\n');
-        const last = lines.at(-1) ?? '';
+        const last = await waitFor('the last word', async () => {
+          const line = (await said()).trim().split('\n').at(-1) ?? '';
+          return /the node cannot go on/.test(line) && line;
+        });
         t.match(last, error, 'the last line of the log names the error');
         t.match(last, words, 'and says what it means');
         t.match(last, /"level":"error".*the node cannot go on/, 'as an error');
