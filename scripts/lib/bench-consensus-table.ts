@@ -16,7 +16,7 @@ export function consensusSection(figures: ConsensusFigures): string {
 two rounds; data on the same disk; values of 256 bytes. ${describeHardware(hardware)}.`,
     tableOf(['what', `etcd ${etcdVersion}`, 'Skein', 'Skein / etcd', 'goal'], rowsOf(figures)),
     `Both are driven by the same client over etcd's own gRPC messages in plain text, each client on a connection of its own with one
-request in flight, spread evenly over the three members; members talk to each other encrypted (etcd with \`--peer-auto-tls\`).
+request in flight, spread evenly over the three members, the first one at the leader; members talk to each other encrypted (etcd with \`--peer-auto-tls\`).
 On Skein's side these messages are served by the benchmark, straight from mesh, consensus and store: what Kubernetes' API, JSON and
 TLS cost on top is in the other section. Settings are the products' defaults. Members and client share the machine's cores. The
 restart is that of a lone member with ${sizeOf(logBytes)} of log and no snapshot, until its first linearizable read.`,
@@ -71,10 +71,10 @@ function diskRow(
     .filter((name) => name.startsWith('put'))
     .sort(byCase);
   const bytes = (loads: Readonly<Record<string, LoadFigures>>) =>
-    puts.map((name) => ((loads[name]?.diskBytes ?? 0) / 1024).toFixed(1));
+    puts.map((name) => ((loads[name]?.diskBytes ?? Number.NaN) / 1024).toFixed(1));
   const last = puts.at(-1) ?? '';
   return [
-    `KiB written to disk per put, all members, ${puts.map((name) => name.slice(4)).join(', ')} clients`,
+    `KiB sent to the disk per put, ${puts.map((name) => name.slice(4)).join(', ')} clients`,
     bytes(etcd).join(', '),
     bytes(ours).join(', '),
     times((ours[last]?.diskBytes ?? 0) / (etcd[last]?.diskBytes ?? 1)),

@@ -3,11 +3,18 @@
  * turns. What is compared is a replicated write and a linearizable read; both products are reached by the same bytes.
  */
 
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { etcdVersion, findEtcd } from './bench-etcd.ts';
 import { type Hardware, measureHardware } from './bench-hardware.ts';
 import { type BenchHosts, startBenchHosts } from './bench-hosts.ts';
-import { KvClient, type KvLoadResult, keyOf, payloadOf, runKvLoad } from './bench-kv-client.ts';
+import {
+  type Endpoint,
+  KvClient,
+  type KvLoadResult,
+  keyOf,
+  payloadOf,
+  runKvLoad,
+} from './bench-kv-client.ts';
 import { endpointOf, Group, type Product } from './bench-peers.ts';
 
 export type ConsensusBenchOptions = {
@@ -18,7 +25,7 @@ export type ConsensusBenchOptions = {
 
 /** One case of one product. */
 export type LoadFigures = KvLoadResult & {
-  /** Bytes that all members together sent to the disk, per acknowledged write. */
+  /** Bytes that the disk was sent per acknowledged request: by all members together, and by whatever else runs on the machine. */
   readonly diskBytes: number;
   /** Cores that all members together kept busy. */
   readonly memberCores: number;
@@ -77,6 +84,8 @@ const RESTART_MS = 60_000;
 const FAILOVER_ATTEMPT_MS = 20;
 const FAILOVER_MS = 60_000;
 const CLOCK_TICKS_PER_SECOND = 100;
+/** The unit of /proc/diskstats. */
+const SECTOR_BYTES = 512;
 
 /** Runs all cases. Everything it starts ends with it. */
 export async function measureConsensus(options: ConsensusBenchOptions): Promise<ConsensusFigures> {
@@ -128,13 +137,17 @@ async function measureLoads(
   report: (line: string) => void,
 ): Promise<void> {
   const { warmUpSeconds: seconds } = plan;
-  await runKvLoad(group.endpoints, { call: 'put', clients: WARM_UP_CLIENTS, requests: KEYS });
+  // The first client, which may be the only one, is the leader's.
+  const leader = await group.leader();
+  const hosts = [leader, ...group.hosts.filter((host) => host !== leader)];
+  const at = hosts.map(endpointOf);
+  await runKvLoad(at, { call: 'put', clients: WARM_UP_CLIENTS, requests: KEYS });
   for (const call of ['put', 'get'] as const) {
-    await runKvLoad(group.endpoints, { call, clients: WARM_UP_CLIENTS, seconds });
+    await runKvLoad(at, { call, clients: WARM_UP_CLIENTS, seconds });
   }
   for (const clients of plan.clients) {
     for (const call of ['put', 'get'] as const) {
-      const result = await measureLoad(group, call, clients, plan.seconds);
+      const result = await measureLoad(group, at, { call, clients, seconds: plan.seconds });
       const { perSecond, p50Ms, p99Ms, clientCores, memberCores } = result;
       const name = `${call} ${clients}`;
       const former = figures.loads[name];
@@ -149,39 +162,43 @@ async function measureLoads(
 
 async function measureLoad(
   group: Group,
-  call: 'put' | 'get',
-  clients: number,
-  seconds: number,
+  at: readonly Endpoint[],
+  load: { readonly call: 'put' | 'get'; readonly clients: number; readonly seconds: number },
 ): Promise<LoadFigures> {
-  await runKvLoad(group.endpoints, { call, clients, seconds: SETTLE_SECONDS });
-  const before = await usageOf(group.pids);
-  const result = await runKvLoad(group.endpoints, { call, clients, seconds });
-  const after = await usageOf(group.pids);
+  await runKvLoad(at, { ...load, seconds: SETTLE_SECONDS });
+  const disk = group.hosts[0]?.dir ?? '/';
+  const before = { cpu: await cpuSecondsOf(group.pids), bytes: await writtenBytes(disk) };
+  const result = await runKvLoad(at, load);
+  const after = { cpu: await cpuSecondsOf(group.pids), bytes: await writtenBytes(disk) };
   return {
     ...result,
-    diskBytes: (after.diskBytes - before.diskBytes) / result.requests,
-    memberCores: (after.cpuSeconds - before.cpuSeconds) / seconds,
+    diskBytes: (after.bytes - before.bytes) / result.requests,
+    memberCores: (after.cpu - before.cpu) / load.seconds,
   };
 }
 
-/** What processes have used so far, as the kernel counts it. */
-async function usageOf(
-  pids: readonly number[],
-): Promise<{ cpuSeconds: number; diskBytes: number }> {
-  let cpuSeconds = 0;
-  let diskBytes = 0;
+/** What processes have computed so far, as the kernel counts it. */
+async function cpuSecondsOf(pids: readonly number[]): Promise<number> {
+  let ticks = 0;
   for (const pid of pids) {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    const [user = 0, system = 0] = stat
-      .slice(stat.lastIndexOf(')') + 2)
-      .split(' ')
-      .slice(11, 13)
-      .map(Number);
-    cpuSeconds += (user + system) / CLOCK_TICKS_PER_SECOND;
-    const io = await readFile(`/proc/${pid}/io`, 'utf8');
-    diskBytes += Number(/^write_bytes: (\d+)/m.exec(io)?.[1] ?? 0);
+    const text = await readFile(`/proc/${pid}/stat`, 'utf8');
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    ticks += Number(fields[11]) + Number(fields[12]);
   }
-  return { cpuSeconds, diskBytes };
+  return ticks / CLOCK_TICKS_PER_SECOND;
+}
+
+/**
+ * Bytes the disk that holds `path` was ever sent. Counted at the device: what the kernel ascribes to a process is rounded up
+ * to the pages of its cache, which are large. NaN where the disk is none that is counted.
+ */
+async function writtenBytes(path: string): Promise<number> {
+  const { dev } = await stat(path);
+  const [major, minor] = [(dev >> 8) & 0xfff, (dev & 0xff) | ((dev >> 12) & 0xfff00)];
+  const lines = (await readFile('/proc/diskstats', 'utf8')).split('\n');
+  const fields = lines.map((line) => line.trim().split(/\s+/));
+  const device = fields.find(([one, other]) => one === `${major}` && other === `${minor}`);
+  return Number(device?.[9]) * SECTOR_BYTES;
 }
 
 async function measureFailover(
@@ -211,7 +228,7 @@ async function measureFailover(
  * A write every few milliseconds, each on its own, to one member after another, until one is acknowledged: a write that waits for a
  * leader that is dead must not hide that the next would have been taken.
  */
-async function firstPut(endpoints: ReturnType<typeof endpointOf>[]): Promise<void> {
+async function firstPut(endpoints: readonly Endpoint[]): Promise<void> {
   const clients: KvClient[] = [];
   let done = false;
   await new Promise<void>((resolve, reject) => {
