@@ -89,10 +89,10 @@ export class SegmentFile {
   }): Promise<SegmentFile> {
     const { path, header, position, size, torn } = options;
     const handle = await open(path, 'r+');
-    if (torn) {
-      await writeZeros(handle, position, size - position);
-      await handle.sync();
-    }
+    if (torn) await writeZeros(handle, position, size - position);
+    // 1. A process is killed before its sync; 2. the next one reads what it wrote, from the kernel's memory, and
+    // acknowledges it; 3. the power fails. What is read is made durable before anybody hears of it.
+    await handle.sync();
     const segment = new SegmentFile(handle, header, position);
     segment.firstIndex = options.firstIndex;
     segment.lastIndex = options.lastIndex;

@@ -67,6 +67,8 @@ export class SnapshotFiles {
     const found = await inspectSnapshot(join(this.#directory, newest));
     refuseForeign(found, this.#owner);
     this.#newest = found;
+    // Its name may come from a process that was killed before it was durable: the log will be cut on the strength of it.
+    await syncDirectory(this.#directory);
     return found.meta;
   }
 
@@ -149,7 +151,9 @@ export class SnapshotFiles {
   async #deleteOlder(): Promise<void> {
     for (const name of await readdir(this.#directory)) {
       const path = join(this.#directory, name);
-      const old = SNAPSHOT_NAME.test(name) && path !== this.#newest?.path;
+      // A newer one has its name a moment before it is known as the newest: 1. it is renamed; 2. whoever read the one before
+      // lets go of it, and looks for what to delete; 3. the log is cut up to a snapshot that is gone.
+      const old = SNAPSHOT_NAME.test(name) && path < (this.#newest?.path ?? '');
       if (old && !this.#readers.has(path)) await unlink(path).catch(ignoreMissing);
     }
   }

@@ -152,6 +152,8 @@ export class WriteAheadLog {
       this.#sequence = scanned.nextSequence;
       former = { path, scanned };
     }
+    // As in SegmentFile.resume: a name that was given by a process that was killed may not be durable yet.
+    await syncDirectory(directory);
     this.#prepareSpare();
   }
 

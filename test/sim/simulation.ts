@@ -18,6 +18,7 @@ import { checkLinearizable } from './linearizability/checker.ts';
 import { OperationLog } from './linearizability/operations.ts';
 import { requireLiveness } from './liveness.ts';
 import { Connections } from './machine/connections.ts';
+import { unmountAll } from './machine/fs-shim.ts';
 import { Host } from './machine/host.ts';
 import { SimNetwork } from './machine/network.ts';
 import type { Product } from './world/product.ts';
@@ -67,7 +68,8 @@ const STEPS_MAX = 5_000_000;
 
 /** Runs `seed`. Everything that happens follows from it, from `options` and from the code. One run at a time. */
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<Outcome> {
-  const world = new World(options.product ?? realProduct, options.trace);
+  unmountAll();
+  const world = new World(options.product ?? (await realProduct()), options.trace);
   const run = new Run(world, seed, options);
   // A promise that nobody looks after has failed in the product, or here.
   const onRejection = (error: unknown) => world.fail(error);
@@ -227,7 +229,7 @@ class Run {
     for await (const chunk of source.chunks()) chunks.push(chunk);
     const hardState = { term: meta.term, vote: undefined, commit: meta.index };
     for (const node of meta.confState.voters) {
-      this.#host(node).disk.found(meta, Buffer.concat(chunks), hardState);
+      await this.#host(node).disk.found(meta, Buffer.concat(chunks), hardState);
     }
   }
 

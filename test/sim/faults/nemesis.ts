@@ -82,6 +82,7 @@ export class Nemesis {
     const kind = random.pick(strikes.kinds);
     const delayMs = exponential(random, strikes.delayMs);
     const lengthMs = exponential(random, strikes.meanMs);
+    const power = random.chance(options.crash.power);
     if (!this.#strikes()) return;
     const number = this.#blows;
     this.#struck.add(member);
@@ -90,7 +91,7 @@ export class Nemesis {
       const host = hosts.get(member);
       world.count(`strike ${kind} at ${moment}`);
       world.trace(member, 'strike', `${number} ${kind} at ${moment}`);
-      if (kind === 'crash') host?.crash();
+      if (kind === 'crash') host?.crash({ power });
       else if (kind === 'pause') host?.pause();
       else this.#isolate(member, true);
       world.after(lengthMs, () => {

@@ -1,48 +1,40 @@
 /**
- * A machine's disk, which outlives its processes. What is written is queued, and everything queued becomes durable with one
- * sync. A crash loses what was not synced, or leaves a part of it that ends anywhere (a torn tail). It can stall, fill
- * up, and fail; what a process finds when it opens it is put together by the code that reads the real log.
+ * A machine's disk, which outlives its processes. The product's own log and snapshot files lie on it, byte for byte. It can
+ * stall, fill up, and fail to read or write; a power failure tears apart what was not synced; a process that is killed leaves
+ * everything to the kernel.
  */
 
-import type { HardState, LogIndex, SnapshotMeta } from '../../../raft/types.ts';
-import type {
-  LogBatch,
-  SnapshotReader,
-  SnapshotWriter,
-  Storage,
-  StoredState,
-} from '../../../src/consensus/storage.ts';
-import type { WalRecord } from '../../../src/consensus/wal-format.ts';
-import { crc32c } from '../../../src/lib/crc32c.ts';
+import type { HardState, SnapshotMeta } from '../../../raft/types.ts';
+import type { Storage, StoredState } from '../../../src/consensus/storage.ts';
 import type { Random } from '../../../src/lib/random.ts';
 import type { SwarmOptions } from '../world/swarm.ts';
 import { exponential } from '../world/swarm.ts';
 import type { World } from '../world/world.ts';
 import { CheckFailure } from '../world/world.ts';
 import { DurableView } from './durable-view.ts';
+import { Files } from './files.ts';
+import { failure, mount } from './fs-shim.ts';
 
 type Turn = (action: () => void) => void;
-type Write = { readonly batch: LogBatch; readonly done: () => void; readonly failed: () => void };
-type Stored = { readonly meta: SnapshotMeta; readonly bytes: Buffer; readonly checksum: number };
 
 /** How much slower a stalled disk is. */
 const STALL_FACTOR = 60;
-const CHUNK_BYTES = 16 * 1024;
+const CLUSTER = 'sim';
 
-/** What is wrong with a disk. `full` and `failing` refuse writes; `unreadable` also what is there. */
+/** What is wrong with a disk. `full` and `failing` refuse writes; `unreadable` reading as well. */
 export type DiskTrouble = 'none' | 'full' | 'failing' | 'unreadable';
 
 export class SimDisk {
+  readonly files = new Files();
+  readonly durable = new DurableView();
   readonly #world: World;
   readonly #random: Random;
   readonly #owner: string;
   readonly #options: SwarmOptions['disk'];
-  #records: WalRecord[] = [];
-  #snapshot: Stored | undefined;
-  #queued: Write[] = [];
-  #syncing: Write[] = [];
+  #turn: Turn = (action) => action();
   #epoch = 0;
-  readonly durable = new DurableView();
+  /** While a group is founded, nothing takes any time. */
+  #instant = false;
   stalled = false;
   trouble: DiskTrouble = 'none';
 
@@ -51,176 +43,162 @@ export class SimDisk {
     this.#random = random;
     this.#owner = owner;
     this.#options = options;
+    mount(this.#root, this);
   }
 
   /** Puts down what a member of the founding group begins with. */
-  found(meta: SnapshotMeta, bytes: Buffer, hardState: HardState): void {
-    this.#snapshot = { meta, bytes, checksum: crc32c(bytes) };
-    this.durable.snapshot = meta;
-    this.durable.log.reset(meta);
-    this.#take({ entries: [], hardState });
+  async found(meta: SnapshotMeta, bytes: Buffer, hardState: HardState): Promise<void> {
+    this.#instant = true;
+    const storage = this.#storage();
+    await storage.open();
+    const writer = await storage.writeSnapshot(meta);
+    await writer.write(bytes);
+    await writer.commit();
+    await storage.append({ entries: [], hardState });
+    await storage.close();
+    this.#instant = false;
   }
 
-  /** Power is gone, or the process. */
-  crash(): void {
+  /** The process is gone; with the power, also what the kernel had not written yet. */
+  crash({ power }: { readonly power: boolean }): void {
     this.#epoch++;
-    const unsynced = [...this.#syncing, ...this.#queued].flatMap(({ batch }) => recordsOf(batch));
-    this.#syncing = [];
-    this.#queued = [];
     this.stalled = false;
-    if (unsynced.length === 0) return;
-    this.#world.count('crash with unsynced writes');
-    if (!this.#random.chance(this.#options.tornOdds)) return;
-    const left = this.#random.int(0, unsynced.length);
-    if (left > 0 && left < unsynced.length) this.#world.count('torn tail');
-    this.#world.trace(this.#owner, 'torn', `kept=${left} of=${unsynced.length} records`);
-    this.#records.push(...unsynced.slice(0, left));
+    if (!power) return;
+    const unsynced = this.files.crash(this.#random, this.#options.tornOdds);
+    if (unsynced) this.#world.count('crash with unsynced writes');
   }
 
   /** Everything is gone. */
   wipe(): void {
-    this.crash();
-    this.#records = [];
-    this.#snapshot = undefined;
+    this.crash({ power: true });
+    this.files.wipe();
   }
 
   /** The storage port of one process; `turn` runs what the disk has to say in a turn of it. */
   open(turn: Turn): Storage {
-    const epoch = ++this.#epoch;
-    const { product } = this.#world;
-    let failed = false;
-    const failure = () => {
-      failed = true;
-      const why = this.trouble === 'full' ? 'no space is left on the device' : 'input/output error';
-      return new product.SkeinError('disk-failed', why);
+    this.#epoch++;
+    this.#turn = turn;
+    const storage = this.#storage();
+    return {
+      ...storage,
+      open: async () => {
+        const before = this.durable;
+        const state = await storage.open();
+        this.#checkFound(state);
+        before.found(state);
+        return state;
+      },
+      append: async (batch) => {
+        await storage.append(batch);
+        const gap = this.durable.take(batch);
+        if (gap !== undefined) this.#fail('entries are written without a gap', { index: gap });
+      },
+      writeSnapshot: async (meta) => {
+        const writer = await storage.writeSnapshot(meta);
+        return { ...writer, commit: () => this.#stored(writer.commit(), meta) };
+      },
+      ...(storage.incoming === undefined ? {} : { incoming: this.#incoming(storage.incoming) }),
     };
-    /** Takes its time, then runs `work` in a turn. */
-    const slowly = <T>(factor: number, work: () => T): Promise<T> =>
-      new Promise((resolve, reject) => {
-        this.#later(factor, () => {
-          if (epoch !== this.#epoch) return;
-          turn(() => {
-            try {
-              resolve(work());
-            } catch (error) {
-              reject(error);
-            }
-          });
-        });
+  }
+
+  /** Reading takes no time that matters, and may fail. */
+  async look(): Promise<void> {
+    if (this.trouble === 'unreadable') throw this.#refused('EIO');
+  }
+
+  /** Writing into the kernel's memory takes no time that matters, and may fail. */
+  async change(): Promise<void> {
+    if (this.trouble === 'full') throw this.#refused('ENOSPC');
+    if (this.trouble !== 'none') throw this.#refused('EIO');
+  }
+
+  /** Makes durable, which takes its time: `done` says what. Never settles once the process is gone. */
+  sync(done: () => void): Promise<void> {
+    if (this.#instant) {
+      done();
+      return Promise.resolve();
+    }
+    return new Promise((resolve, reject) => {
+      this.#later(() => {
+        if (this.trouble !== 'none') {
+          const refused = this.#refused(this.trouble === 'full' ? 'ENOSPC' : 'EIO');
+          this.#turn(() => reject(refused));
+          return;
+        }
+        done();
+        this.#turn(resolve);
       });
-    return {
-      open: () =>
-        slowly(1, () => {
-          if (this.trouble === 'unreadable') throw failure();
-          return this.#read();
-        }),
-      append: (batch) => {
-        if (failed) return Promise.reject(failure());
-        return new Promise((resolve, reject) => {
-          const done = () => turn(resolve);
-          this.#queued.push({ batch, done, failed: () => turn(() => reject(failure())) });
-          this.#sync();
-        });
-      },
-      compact: async (upTo) => this.#compact(upTo),
-      roll: async () => {},
-      oldest: async () => {
-        const indexes = this.#records.flatMap((record) =>
-          record.type === 'entry' ? record.entry.index : [],
-        );
-        const entry = indexes.sort((left, right) => left - right)[0];
-        return { entry, snapshot: this.#snapshot?.meta.index };
-      },
-      writeSnapshot: async (meta) => this.#writer(meta, slowly, failure),
-      readSnapshot: () =>
-        slowly(0.2, () => {
-          if (this.trouble === 'unreadable') throw failure();
-          return this.#snapshot === undefined ? undefined : reader(this.#snapshot);
-        }),
-      close: async () => {
-        failed = true;
-      },
-    };
-  }
-
-  #writer(
-    meta: SnapshotMeta,
-    slowly: <T>(factor: number, work: () => T) => Promise<T>,
-    failure: () => Error,
-  ): SnapshotWriter {
-    const parts: Buffer[] = [];
-    return {
-      write: async (chunk) => void parts.push(Buffer.from(chunk)),
-      commit: () =>
-        slowly(2, () => {
-          if (this.trouble !== 'none') throw failure();
-          const bytes = Buffer.concat(parts);
-          if ((this.#snapshot?.meta.index ?? 0) >= meta.index) return;
-          this.#snapshot = { meta, bytes, checksum: crc32c(bytes) };
-          this.durable.snapshot = meta;
-          this.#world.moment(this.#owner, 'snapshot stored');
-        }),
-      abort: async () => void parts.splice(0),
-    };
-  }
-
-  /** What is there after a restart. */
-  #read(): StoredState {
-    const replay = new this.#world.product.LogReplay();
-    for (const record of this.#records) replay.add(record);
-    const meta = this.#snapshot?.meta;
-    const state = replay.finish(meta);
-    if (state === undefined) {
-      const facts = { member: this.#owner, snapshot: meta?.index };
-      const failure = new CheckFailure('durability', 'a log reaches back to its snapshot', facts);
-      this.#world.fail(failure);
-      throw failure;
-    }
-    // What the log holds is void: it has to be marked so before anything is written behind it.
-    if (meta !== undefined && replay.isVoid(meta)) {
-      this.#world.count('log void behind a snapshot');
-      this.#records.push({ type: 'reset', snapshot: meta });
-    }
-    this.durable.found(state);
-    return state;
-  }
-
-  /** Deletes the records at the front that only speak of entries up to `upTo`. */
-  #compact(upTo: LogIndex): void {
-    const end = this.#records.findIndex(
-      (record) => record.type === 'entry' && record.entry.index > upTo,
-    );
-    const gone = this.#records.splice(0, end < 0 ? this.#records.length : end);
-    const kept = gone.findLast((record) => record.type === 'hard-state');
-    if (kept !== undefined) this.#records.unshift(kept);
-    this.#world.count('compaction');
-  }
-
-  #sync(): void {
-    if (this.#syncing.length > 0 || this.#queued.length === 0) return;
-    this.#syncing = this.#queued;
-    this.#queued = [];
-    this.#later(1, () => {
-      const synced = this.#syncing;
-      this.#syncing = [];
-      if (this.trouble !== 'none') {
-        // Nobody knows what a failed write left behind.
-        const records = synced.flatMap(({ batch }) => recordsOf(batch));
-        this.#records.push(...records.slice(0, this.#random.int(0, records.length)));
-        this.#world.count(`disk ${this.trouble}`);
-        for (const { failed } of [...synced, ...this.#queued.splice(0)]) failed();
-        return;
-      }
-      for (const { batch } of synced) this.#take(batch);
-      this.#sync();
-      for (const { done } of synced) done();
     });
   }
 
-  #later(factor: number, run: () => void): void {
+  get #root(): string {
+    return `/sim/${this.#owner}/`;
+  }
+
+  #storage(): Storage {
+    return this.#world.product.createFileStorage({
+      directory: `/sim/${this.#owner}`,
+      nodeId: this.#owner,
+      clusterId: CLUSTER,
+      segmentBytes: this.#options.segmentBytes,
+    });
+  }
+
+  #incoming(incoming: NonNullable<Storage['incoming']>): NonNullable<Storage['incoming']> {
+    return {
+      have: (identity) => incoming.have(identity),
+      receive: async (identity, from) => {
+        if (from > 0) this.#world.count('snapshot resumed');
+        const writer = await incoming.receive(identity, from);
+        return { ...writer, commit: () => this.#stored(writer.commit(), identity.meta) };
+      },
+    };
+  }
+
+  async #stored(commit: Promise<void>, meta: SnapshotMeta): Promise<void> {
+    await commit;
+    if (meta.index > (this.durable.snapshot?.index ?? 0)) this.durable.snapshot = meta;
+    this.#world.moment(this.#owner, 'snapshot stored');
+  }
+
+  /** What was durable is found again. More may be found: what was under way when the process ended. */
+  #checkFound({ snapshot, entries, hardState }: StoredState): void {
+    const { durable } = this;
+    const base = snapshot?.index ?? 0;
+    const last = entries.at(-1)?.index ?? base;
+    const facts = { last, durable: durable.lastIndex, snapshot: base };
+    if (durable.hardState === undefined) return;
+    const reset = durable.log.baseIndex > base;
+    if (reset || base < (durable.snapshot?.index ?? 0)) {
+      this.#fail('a snapshot that was stored is found again', facts);
+    }
+    // A later leader may have been overwriting the tail.
+    const replaced = snapshot !== undefined && durable.log.termAt(base) !== snapshot.term;
+    const overwritten =
+      replaced || entries.some(({ index, term }) => term > (durable.log.termAt(index) ?? term));
+    if (last < durable.log.lastIndex && !overwritten && base <= durable.log.lastIndex) {
+      this.#fail('what was durable is found again', facts);
+    }
+    if ((hardState?.term ?? 0) < durable.hardState.term) {
+      this.#fail('a term that was durable is found again', facts);
+    }
+  }
+
+  #fail(law: string, facts: Readonly<Record<string, unknown>>): void {
+    const failed = new CheckFailure('durability', law, { member: this.#owner, ...facts });
+    this.#world.fail(failed);
+    throw failed;
+  }
+
+  #refused(code: string): Error {
+    this.#world.count(`disk ${code}`);
+    return failure(code, this.#root);
+  }
+
+  #later(run: () => void): void {
     const { floorMs } = this.#options;
     const meanMs = this.#world.calm ? Math.min(1, this.#options.meanMs) : this.#options.meanMs;
-    const usualMs = (floorMs + exponential(this.#random, meanMs)) * factor;
+    const usualMs = floorMs + exponential(this.#random, meanMs);
     const epoch = this.#epoch;
     let turns = this.stalled ? STALL_FACTOR : 1;
     if (this.stalled) this.#world.count('slow write');
@@ -234,35 +212,4 @@ export class SimDisk {
       });
     wait();
   }
-
-  #take(batch: LogBatch): void {
-    this.#records.push(...recordsOf(batch));
-    const gap = this.durable.take(batch);
-    if (gap === undefined) return;
-    const facts = { member: this.#owner, index: gap, last: this.durable.log.lastIndex };
-    this.#world.fail(new CheckFailure('durability', 'entries are written without a gap', facts));
-  }
-}
-
-function reader(stored: Stored): SnapshotReader {
-  const { meta, bytes, checksum } = stored;
-  return {
-    meta,
-    size: bytes.length,
-    async *chunks() {
-      if (crc32c(bytes) !== checksum) throw new Error('a snapshot changed on disk');
-      for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-        yield bytes.subarray(at, at + CHUNK_BYTES);
-      }
-    },
-    release: async () => {},
-  };
-}
-
-function recordsOf({ reset, entries, hardState }: LogBatch): WalRecord[] {
-  const records: WalRecord[] = [];
-  if (reset !== undefined) records.push({ type: 'reset', snapshot: reset });
-  for (const entry of entries) records.push({ type: 'entry', entry });
-  if (hardState !== undefined) records.push({ type: 'hard-state', hardState });
-  return records;
 }

@@ -91,7 +91,7 @@ export class Host {
     this.#process = undefined;
     process.end();
     this.#components.connections.remove(process.mesh, power);
-    this.disk.crash();
+    this.disk.crash({ power });
   }
 
   /** Asks the process to end in good order; whoever does not manage in time is killed. */
@@ -162,7 +162,8 @@ export class Host {
       checkers.fail('durability', 'nothing is damaged that was not damaged on purpose', facts);
     }
     // Anything but a disk that failed is a law of the product's own that did not hold.
-    if (code !== 'disk-failed' && code !== 'aborted') world.fail(error);
+    const harmless = code === 'disk-failed' || code === 'aborted' || isOfTheKernel(error);
+    if (!harmless) world.fail(error);
     world.count('process ended by itself');
     world.after(0, () => {
       if (process !== this.#process) return;
@@ -170,4 +171,10 @@ export class Host {
       world.after(exponential(random, RESTART_MS), () => this.start());
     });
   }
+}
+
+/** A disk that refuses while a process starts is not wrapped into words yet. */
+function isOfTheKernel(error: unknown): boolean {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return code === 'ENOSPC' || code === 'EIO';
 }

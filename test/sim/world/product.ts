@@ -1,22 +1,21 @@
 /**
- * The product under test, as one bundle: what is simulated is always reached through here, so that a copy with faults
- * in it can take the place of the whole. A copy is made by loading every module anew under a name of its own, the text
- * of some of them changed on the way.
+ * The product under test, as one bundle: what is simulated is always reached through here. Every copy is loaded anew under a
+ * name of its own; on the way its files are made those of the simulation, and the text of some of it may be changed.
  */
 
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
-import * as core from '../../../raft/raw-node.ts';
-import * as consensus from '../../../src/consensus/consensus.ts';
-import * as logReplay from '../../../src/consensus/log-replay.ts';
-import * as errors from '../../../src/lib/errors.ts';
-import * as replicatedStore from '../../../src/store/replicated-store.ts';
-import * as state from '../../../src/store/state.ts';
+import type * as core from '../../../raft/raw-node.ts';
+import type * as consensus from '../../../src/consensus/consensus.ts';
+import type * as fileStorage from '../../../src/consensus/file-storage.ts';
+import type * as errors from '../../../src/lib/errors.ts';
+import type * as replicatedStore from '../../../src/store/replicated-store.ts';
+import type * as state from '../../../src/store/state.ts';
 
 /** Every door the simulation uses. Errors have to be of the same copy: callers ask `instanceof`. */
 export type Product = Pick<typeof core, 'createRaftNode' | 'decodeConfChange'> &
   Pick<typeof consensus, 'createConsensus'> &
-  Pick<typeof logReplay, 'LogReplay'> &
+  Pick<typeof fileStorage, 'createFileStorage'> &
   Pick<typeof errors, 'SkeinError'> &
   Pick<typeof replicatedStore, 'createReplicatedStore'> &
   Pick<typeof state, 'StoreState'>;
@@ -29,19 +28,29 @@ export type Edit = {
   readonly replace: string;
 };
 
-/** The product as it is. */
-export const realProduct: Product = {
-  ...core,
-  ...consensus,
-  ...logReplay,
-  ...errors,
-  ...replicatedStore,
-  ...state,
-};
-
 const ROOT = new URL('../../../', import.meta.url).href;
 const SOURCES = [`${ROOT}raft/`, `${ROOT}src/`];
+const DOORS = [
+  'raft/raw-node.ts',
+  'src/consensus/consensus.ts',
+  'src/consensus/file-storage.ts',
+  'src/lib/errors.ts',
+  'src/store/replicated-store.ts',
+  'src/store/state.ts',
+];
+/** What the storage imports of Node, and gets from the simulation. */
+const STORAGE = `${ROOT}src/consensus/`;
+const SHIM = new URL('../machine/fs-shim.ts', import.meta.url).href;
+const SHIMMED = new Set(['node:fs/promises', 'node:crypto']);
+
 const copies = new Map<string, readonly Edit[]>();
+let plain: Promise<Product> | undefined;
+
+/** The product as it is. */
+export function realProduct(): Promise<Product> {
+  plain ??= loadProduct([]);
+  return plain;
+}
 
 /** The product with `edits`. Throws Error if one of them does not fit the text. */
 export async function loadProduct(edits: readonly Edit[]): Promise<Product> {
@@ -52,38 +61,34 @@ export async function loadProduct(edits: readonly Edit[]): Promise<Product> {
   if (copies.size === 0) hook();
   const name = String(copies.size + 1);
   copies.set(name, edits);
-  const load = async (file: string) => import(`${ROOT}${file}?copy=${name}`);
-  return {
-    ...(await load('raft/raw-node.ts')),
-    ...(await load('src/consensus/consensus.ts')),
-    ...(await load('src/consensus/log-replay.ts')),
-    ...(await load('src/lib/errors.ts')),
-    ...(await load('src/store/replicated-store.ts')),
-    ...(await load('src/store/state.ts')),
-  };
+  const modules = await Promise.all(DOORS.map((file) => import(`${ROOT}${file}?copy=${name}`)));
+  return Object.assign({}, ...modules) as Product;
 }
 
 /** From now on what a copy imports of the product belongs to the copy. */
 function hook(): void {
   registerHooks({
     resolve(specifier, context, next) {
+      const parent = context.parentURL;
+      const name = copyOf(parent);
+      if (name === undefined) return next(specifier, context);
+      if (SHIMMED.has(specifier) && parent?.startsWith(STORAGE)) {
+        return { url: SHIM, shortCircuit: true };
+      }
       const found = next(specifier, context);
-      const name = copyOf(context.parentURL);
       const ours = SOURCES.some((folder) => found.url.startsWith(folder));
-      return name === undefined || !ours ? found : { ...found, url: `${found.url}?copy=${name}` };
+      return ours ? { ...found, url: `${found.url}?copy=${name}` } : found;
     },
     load(url, context, next) {
       const found = next(url, context);
       const edits = copies.get(copyOf(url) ?? '') ?? [];
       const path = url.slice(ROOT.length).split('?')[0];
-      let source = found.source;
-      for (const { file, find, replace } of edits) {
-        if (file !== path || source === undefined || source === null) continue;
-        const text =
-          typeof source === 'string' ? source : Buffer.from(source as Uint8Array).toString();
-        source = text.split(find).join(replace);
-      }
-      return source === found.source ? found : { ...found, source };
+      const mine = edits.filter(({ file }) => file === path);
+      const { source } = found;
+      if (mine.length === 0 || source === undefined || source === null) return found;
+      let text = typeof source === 'string' ? source : Buffer.from(source as Uint8Array).toString();
+      for (const { find, replace } of mine) text = text.split(find).join(replace);
+      return { ...found, source: text };
     },
   });
 }

@@ -54,6 +54,8 @@ export type SwarmOptions = {
     readonly meanMs: number;
     /** Odds that a crash leaves some of the unsynced writes behind, cut anywhere. */
     readonly tornOdds: number;
+    /** Size of a log segment. */
+    readonly segmentBytes: number;
   };
   readonly diskStall: Spell;
   /** Writes, or everything, fails for a while; the process ends and is started again meanwhile. */
@@ -200,6 +202,7 @@ function drawFreely(random: Random, seconds: number): SwarmOptions {
       floorMs: random.pick([0, 0.2, 2]),
       meanMs: random.pick([0.2, 2, 10, electionMs / 8]),
       tornOdds: random.pick([0, 0.5, 1]),
+      segmentBytes: random.pick([8 * 1024, 32 * 1024]),
     },
     diskStall: drawSpell(random, [4_000, Infinity, Infinity], [100, 2_000]),
     diskTrouble: drawSpell(random, [3_000, Infinity, Infinity], [50, 1_000]),
