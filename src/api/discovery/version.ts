@@ -3,7 +3,7 @@
 /** The Kubernetes release whose API is served. */
 export const KUBERNETES_VERSION = { major: '1', minor: '32', patch: '0' } as const;
 
-/** The version in Kubernetes' terms: `v1.32.0+skein0.1.0`. The build part names Skein's own. */
+/** The version in Kubernetes' terms: `v1.32.0+skein0.2.0`. The build part names Skein's own. */
 export function gitVersion(skeinVersion: string): string {
   const { major, minor, patch } = KUBERNETES_VERSION;
   return `v${major}.${minor}.${patch}+skein${skeinVersion}`;
