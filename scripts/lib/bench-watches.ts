@@ -26,8 +26,10 @@ export async function benchWatches(lab: BenchLab, watches = WATCHES): Promise<Ro
   const before = await resident(pid);
   let events = 0;
   const sockets: TLSSocket[] = [];
+  let begun = 0;
   const openOne = async () => {
-    while (sockets.length < watches) {
+    while (begun < watches) {
+      begun++;
       sockets.push(await openWatch(target, revision, sockets, () => events++));
     }
   };
