@@ -64,8 +64,9 @@ export class SimDisk {
     this.#epoch++;
     this.stalled = false;
     if (!power) return;
-    const unsynced = this.files.crash(this.#random, this.#options.tornOdds);
+    const { unsynced, torn } = this.files.crash(this.#random, this.#options.tornOdds);
     if (unsynced) this.#world.count('crash with unsynced writes');
+    if (torn > 0) this.#world.count('torn file', torn);
   }
 
   /** Everything is gone. */
@@ -92,6 +93,10 @@ export class SimDisk {
         await storage.append(batch);
         const gap = this.durable.take(batch);
         if (gap !== undefined) this.#fail('entries are written without a gap', { index: gap });
+      },
+      compact: (upTo) => {
+        this.#world.count('compaction');
+        return storage.compact(upTo);
       },
       writeSnapshot: async (meta) => {
         const writer = await storage.writeSnapshot(meta);

@@ -46,22 +46,24 @@ export class Inode {
     this.#dirty = [];
   }
 
-  /** The power fails: of what was not synced each sector is there or not. */
-  crash(random: Random, odds: number): void {
-    if (this.isDirty && random.chance(odds)) {
-      const torn = Buffer.alloc(this.bytes.length);
-      torn.set(this.#stable.subarray(0, torn.length));
+  /** The power fails: of what was not synced each sector is there or not. True if it was torn. */
+  crash(random: Random, odds: number): boolean {
+    const torn = this.isDirty && random.chance(odds);
+    if (torn) {
+      const left = Buffer.alloc(this.bytes.length);
+      left.set(this.#stable.subarray(0, left.length));
       for (const { at, end } of this.#dirty) {
         for (let from = at; from < end; ) {
           const to = Math.min(end, from - (from % SECTOR_BYTES) + SECTOR_BYTES);
-          if (random.chance(0.5)) torn.set(this.bytes.subarray(from, to), from);
+          if (random.chance(0.5)) left.set(this.bytes.subarray(from, to), from);
           from = to;
         }
       }
-      this.#stable = torn;
+      this.#stable = left;
     }
     this.#dirty = [];
     this.bytes = Buffer.from(this.#stable);
+    return torn;
   }
 
   /** Something else is on the disk now than what was written there. */
@@ -112,17 +114,18 @@ export class Files {
     this.#changes = this.#changes.filter(({ path }) => !inside(path));
   }
 
-  /** The power fails. Returns true if anything was not synced. */
-  crash(random: Random, odds: number): boolean {
+  /** The power fails. Tells if anything was not synced, and how many files were torn. */
+  crash(random: Random, odds: number): { readonly unsynced: boolean; readonly torn: number } {
+    let torn = 0;
     let unsynced = this.#changes.length > 0;
     const kept = random.chance(odds) ? random.int(0, this.#changes.length) : 0;
     for (const { path, inode } of this.#changes.splice(0).slice(0, kept)) this.#settle(path, inode);
     this.#names = new Map(this.#stableNames);
     for (const inode of new Set(this.#names.values())) {
       unsynced ||= inode.isDirty;
-      inode.crash(random, odds);
+      if (inode.crash(random, odds)) torn++;
     }
-    return unsynced;
+    return { unsynced, torn };
   }
 
   /** Everything is gone. */
