@@ -57,9 +57,12 @@ if (wants('memory')) await benchMany();
 /** Many objects, many watches. */
 async function benchMany(): Promise<void> {
   const rows: Row[] = [];
-  await onLab('bench1', 1, async (lab) => {
-    rows.push(...(await benchWatches(lab)), ...(await benchMemory(lab)));
-  });
+  // A fresh node for each: memory that ten thousand connections leave behind must not count for pods.
+  for (const part of [benchWatches, benchMemory]) {
+    await onLab('bench1', 1, async (lab) => {
+      rows.push(...(await part(lab)));
+    });
+  }
   const table = tableOf(
     ['what', 'measured', 'goal'],
     rows.map(({ what, measured, goal }) => [what, measured, goal]),
