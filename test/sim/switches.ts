@@ -48,6 +48,7 @@ export const switches: Readonly<Record<string, Off>> = {
   padding: clients({ paddingBytesMax: 0 }),
   'loop-lag': (options) => ({ ...options, loopLagMs: 0 }),
   snapshots: (options) => ({ ...options, snapshotEntries: 1_000_000 }),
+  releases: (options) => ({ ...options, releases: { ...options.releases, olds: 0 } }),
   limits: (options) => ({ ...options, raft: {} }),
 };
 

@@ -61,6 +61,7 @@ export class WatchCheckers {
       this.#fail('watches', 'events add up to the state', more);
     }
     stream.revision = revision;
+    if (jumped) this.settled(stream);
   }
 
   /** Every change under the prefix is there, as it was. */

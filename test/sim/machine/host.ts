@@ -5,6 +5,7 @@
 
 import type { RaftNode } from '../../../raft/raw-node.ts';
 import type { NodeId } from '../../../raft/types.ts';
+import { type LevelRange, OUR_LEVELS } from '../../../src/consensus/versions.ts';
 import type { Random } from '../../../src/lib/random.ts';
 import type { Checkers } from '../checkers/checkers.ts';
 import type { SwarmOptions } from '../world/swarm.ts';
@@ -26,6 +27,13 @@ export type HostComponents = {
   readonly started: (host: Host, process: Process) => void;
 };
 
+type Release = 'old' | 'new';
+
+/** The levels that two releases understand; see src/consensus/versions.ts. */
+const RELEASES: Readonly<Record<Release, LevelRange>> = {
+  old: { min: OUR_LEVELS.min, max: OUR_LEVELS.max - 1 },
+  new: OUR_LEVELS,
+};
 /** A supervisor starts a process that ended after about so long. */
 const RESTART_MS = 100;
 
@@ -36,6 +44,7 @@ export class Host {
   readonly #rate: number;
   #process: Process | undefined;
   #incarnation = 0;
+  #release: Release;
   #wallErrorMs = 0;
   /** Failed for good, as far as this run is concerned. */
   frozen = false;
@@ -48,6 +57,7 @@ export class Host {
     this.#components = components;
     this.disk = new SimDisk(world, random.fork(), id, options.disk);
     this.#rate = 1 + (random.float() * 2 - 1) * options.drift;
+    this.#release = random.chance(options.releases.olds) ? 'old' : 'new';
   }
 
   /** The present process, once its core runs. */
@@ -72,10 +82,12 @@ export class Host {
   start(options: { readonly moved?: boolean } = {}): void {
     if (this.#process !== undefined || this.frozen || this.lost) return;
     const { world, random, network, connections, checkers, options: swarm } = this.#components;
-    world.trace(this.id, 'start', `incarnation=${this.#incarnation}`);
+    this.#maybeChangeRelease();
+    world.trace(this.id, 'start', `incarnation=${this.#incarnation} release=${this.#release}`);
     const process = new Process(this.id, this.#incarnation++, {
       ...{ world, random, network, connections, checkers, options: swarm, disk: this.disk },
       clock: { rate: this.#rate, wallErrorMs: () => this.#wallErrorMs },
+      levels: { understood: RELEASES[this.#release], product: this.#release },
       ends: (ended, error) => this.#ended(ended, error),
       ready: (started) => this.#components.started(this, started),
     });
@@ -151,6 +163,15 @@ export class Host {
     this.process?.deeds.splice(0);
   }
 
+  /** An upgrade, or the way back; nobody goes back in the liveness phase. */
+  #maybeChangeRelease(): void {
+    const { world, random, options } = this.#components;
+    const { olds, changeOdds } = options.releases;
+    if (world.calm || olds === 0 || this.#incarnation === 0 || !random.chance(changeOdds)) return;
+    this.#release = this.#release === 'old' ? 'new' : 'old';
+    world.count(this.#release === 'new' ? 'upgrade' : 'rollback');
+  }
+
   #ended(process: Process, error: unknown): void {
     const { world, random, checkers } = this.#components;
     const { SkeinError } = world.product;
@@ -162,7 +183,16 @@ export class Host {
       checkers.fail('durability', 'nothing is damaged that was not damaged on purpose', facts);
     }
     // Anything but a disk that failed is a law of the product's own that did not hold.
-    const harmless = code === 'disk-failed' || code === 'aborted' || isOfTheKernel(error);
+    if (code === 'version-unsupported') {
+      // The cluster has gone on meanwhile; there is no way back.
+      world.count('release refused');
+      this.#release = 'new';
+    }
+    const harmless =
+      code === 'version-unsupported' ||
+      code === 'disk-failed' ||
+      code === 'aborted' ||
+      isOfTheKernel(error);
     if (!harmless) world.fail(error);
     world.count('process ended by itself');
     world.after(0, () => {

@@ -17,6 +17,7 @@ import type {
 } from '../../../raft/types.ts';
 import { decodeMessages } from '../../../src/consensus/message-codec.ts';
 import type { Consensus, StateMachine } from '../../../src/consensus/types.ts';
+import type { LevelRange } from '../../../src/consensus/versions.ts';
 import { crc32c } from '../../../src/lib/crc32c.ts';
 import { type Logger, silentLogger } from '../../../src/lib/logger.ts';
 import type { Random } from '../../../src/lib/random.ts';
@@ -49,6 +50,8 @@ export type ProcessComponents = {
   readonly options: SwarmOptions;
   readonly disk: SimDisk;
   readonly clock: { readonly rate: number; readonly wallErrorMs: () => number };
+  /** What this release understands. */
+  readonly levels: { readonly understood: LevelRange; readonly product: string };
   /** The process ends by itself: `error` is what it could not go on with. */
   readonly ends: (process: Process, error: unknown) => void;
   /** Consensus and store are there. */
@@ -244,7 +247,7 @@ export class Process implements StreamOwner, TurnTaker, Observed {
   }
 
   async #boot(clock: ReturnType<typeof processClock>, random: Random): Promise<void> {
-    const { world, disk, options, checkers, ends } = this.#components;
+    const { world, disk, options, checkers, ends, levels } = this.#components;
     const { product } = world;
     const logger = world.tracing ? traceLogger(world, this.id) : silentLogger;
     try {
@@ -264,6 +267,7 @@ export class Process implements StreamOwner, TurnTaker, Observed {
           electionTicks: options.electionTicks,
           heartbeatTicks: options.heartbeatTicks,
           diskStallMs: 1_000,
+          levels: { ...levels, raiseAfterMs: options.releases.raiseAfterMs },
           membership: options.autopilot,
           snapshots: {
             snapshotEntries: options.snapshotEntries,
@@ -415,6 +419,7 @@ export class Process implements StreamOwner, TurnTaker, Observed {
     for (let entry = this.#pending[0]; entry !== undefined; entry = this.#pending[0]) {
       if (entry.index > index || isCommand(entry)) break;
       this.#components.checkers.aboutToApply(this, entry.index);
+      if (entry.kind === 'data') this.#components.world.count('level reached');
       this.#applies(entry, undefined);
     }
   }

@@ -115,6 +115,12 @@ export type SwarmOptions = {
     /** Odds that a singleton does not notice that its leadership has ended. */
     readonly singletonDeaf: number;
   };
+  /** Members of the release before: the share that begins so, and the odds of a change of release at a start. */
+  readonly releases: {
+    readonly olds: number;
+    readonly changeOdds: number;
+    readonly raiseAfterMs: number;
+  };
   readonly membersMax: number;
   /** Mean times between the operator's deeds; Infinity: never. */
   readonly changeEveryMs: number;
@@ -249,6 +255,11 @@ function drawFreely(random: Random, seconds: number): SwarmOptions {
       voterGoneMs: random.pick([3_000, 60_000]),
     },
     clients: drawClients(random),
+    releases: {
+      olds: random.pick([0, 0, 0.5, 1]),
+      changeOdds: random.pick([0, 0.3, 0.7]),
+      raiseAfterMs: random.pick([100, 2_000]),
+    },
     membersMax: random.int(founders, founders + 4),
     changeEveryMs: random.pick([300, 1_500, 6_000, Infinity]),
     transferEveryMs: random.pick([700, 3_000, Infinity]),
