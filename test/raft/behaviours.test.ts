@@ -34,6 +34,11 @@ function table(): string {
   return [...HEAD, ...rows].join('\n');
 }
 
+/** The formatter aligns columns. */
+function compact(markdown: string): string {
+  return markdown.replace(/ *\| */g, '|').replace(/-{3,}/g, '---');
+}
+
 t.test('behaviours: all 36 are there, each with a test', async (t) => {
   const numbers = Array.from({ length: 36 }, (_, at) => at + 1);
   t.strictSame(
@@ -66,5 +71,5 @@ t.test('behaviours: raft/README.md shows them as they are', async (t) => {
   const end = text.indexOf('\n\n', begin);
   if (process.argv.includes('--rewrite')) {
     await writeFile(README, text.slice(0, begin) + table() + text.slice(end));
-  } else t.equal(text.slice(begin, end), table());
+  } else t.equal(compact(text.slice(begin, end)), compact(table()));
 });
