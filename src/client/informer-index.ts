@@ -18,21 +18,21 @@ export class InformerIndex<T> {
     return this.#byValue.get(value) ?? NONE;
   }
 
-  insert(item: StoredObject): void {
-    for (const value of this.extract(item.object as T)) {
+  insert(key: Key, object: T): void {
+    for (const value of this.extract(object)) {
       let keys = this.#byValue.get(value);
       if (keys === undefined) {
         keys = new Set();
         this.#byValue.set(value, keys);
       }
-      keys.add(item.key);
+      keys.add(key);
     }
   }
 
   change(event: StoreEvent): void {
     const { previous } = event;
     if (previous !== undefined) this.#remove(previous);
-    if (event.type === 'put') this.insert(event.object);
+    if (event.type === 'put') this.insert(event.object.key, event.object.object as T);
   }
 
   #remove(item: StoredObject): void {

@@ -40,7 +40,7 @@ type Extract<T> = (object: T) => readonly string[];
 /** Sees every object once, then every change. */
 type Follower = {
   readonly handle: (event: StoreEvent) => void;
-  readonly meet: (item: StoredObject) => void;
+  readonly meet: (key: Key, object: unknown) => void;
   /** What it has seen: everything, nothing yet, or as much as the pass it takes part in. */
   seen: 'all' | 'nothing' | 'pass';
 };
@@ -124,7 +124,7 @@ export class StoreInformer<T extends KubeObject> implements Informer<T> {
     const index = new InformerIndex<T>(extract);
     this.#indexes.set(name, {
       index,
-      meet: (item) => index.insert(item),
+      meet: (key, object) => index.insert(key, object as T),
       handle: (event) => index.change(event),
       seen: 'nothing',
     });
@@ -133,7 +133,7 @@ export class StoreInformer<T extends KubeObject> implements Informer<T> {
 
   subscribe(listener: Listener<T>): () => void {
     const follower: Follower = {
-      meet: (item) => this.#notify(listener, { type: 'added', object: item.object as T }),
+      meet: (_key, object) => this.#notify(listener, { type: 'added', object: object as T }),
       handle: (event) => this.#notify(listener, informerEvent<T>(event)),
       seen: 'nothing',
     };
@@ -230,7 +230,11 @@ export class StoreInformer<T extends KubeObject> implements Informer<T> {
     const items = this.#items(this.#prefix, this.#pass, PAGE_OBJECTS);
     for (const item of items) {
       this.#pass = item.key;
-      for (const follower of this.#followers()) if (follower.seen === 'pass') follower.meet(item);
+      // Not kept: the objects of a large kind would drive all others out of the cache, and become garbage when it is old.
+      const object = item.glance();
+      for (const follower of this.#followers()) {
+        if (follower.seen === 'pass') follower.meet(item.key, object);
+      }
       // A listener wrote, and the page shows what was before.
       if (store.revision() !== revision) return true;
     }
@@ -253,7 +257,7 @@ export class StoreInformer<T extends KubeObject> implements Informer<T> {
   /** Shows one follower everything that it has not met. */
   #catchUp(follower: Follower): void {
     const after = follower.seen === 'pass' ? this.#pass : undefined;
-    for (const item of this.#items(this.#prefix, after)) follower.meet(item);
+    for (const item of this.#items(this.#prefix, after)) follower.meet(item.key, item.glance());
     follower.seen = 'all';
   }
 

@@ -10,10 +10,14 @@ import koffi from 'koffi';
 import { messageOf } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 
-/** Collects and trims now; takes some tens of milliseconds. Never throws. */
+/** A node that came up with many objects: standing still for a second would cost it more than the memory is worth. */
+const HEAP_BYTES_MAX = 96 * 1024 ** 2;
+
+/** Collects and trims now, unless there is too much to go through; takes some tens of milliseconds. Never throws. */
 export function releaseStartupMemory(log: Logger): void {
   const startedMs = performance.now();
-  const before = process.memoryUsage.rss();
+  const { rss: before, heapUsed } = process.memoryUsage();
+  if (heapUsed > HEAP_BYTES_MAX) return;
   try {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as (options: object) => void;

@@ -44,10 +44,14 @@ export class StoredVersion implements StoredObject, Parsed {
       this.#used = true;
       return this.#parsed;
     }
-    const parsed: unknown = JSON.parse(this.bytes.toString('utf8'));
+    const parsed = this.glance();
     this.#parsed = parsed;
     parseCache.add(this);
     return parsed;
+  }
+
+  glance(): unknown {
+    return this.#parsed ?? JSON.parse(this.bytes.toString('utf8'));
   }
 
   get textBytes(): number {

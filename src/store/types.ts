@@ -24,6 +24,8 @@ export interface StoredObject {
    * ones are parsed again (see parse-cache.ts).
    */
   readonly object: unknown;
+  /** What `object` is, but parsed for this one look if it is not at hand: for who goes through many objects once. */
+  glance(): unknown;
   /** CRC-32C of the bytes. */
   readonly checksum: number;
 }

@@ -38,13 +38,13 @@ export const TABLE_TAIL = ']}';
 
 /** One row. */
 export function tableRow(options: TableOptions, item: StoredObject): string {
-  const object = item.object as KubeObject;
+  const object = item.glance() as KubeObject;
   const cells = JSON.stringify(options.kind.cells(object, options.nowMs));
   switch (options.include) {
     case 'None':
       return `{"cells":${cells},"object":null}`;
     case 'Metadata':
-      return `{"cells":${cells},"object":${partialMetadata(item, options.metaVersion)}}`;
+      return `{"cells":${cells},"object":${metadataOf(object, options.metaVersion)}}`;
     case 'Object':
       return `{"cells":${cells},"object":${options.bytesOf(item).toString()}}`;
   }
@@ -63,7 +63,10 @@ export function table(
 
 /** An object reduced to its metadata, as JSON. */
 export function partialMetadata(item: StoredObject, metaVersion: 'v1' | 'v1beta1'): string {
-  const { metadata } = item.object as KubeObject;
+  return metadataOf(item.glance() as KubeObject, metaVersion);
+}
+
+function metadataOf({ metadata }: KubeObject, metaVersion: string): string {
   return `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/${metaVersion}","metadata":${JSON.stringify(metadata)}}`;
 }
 
