@@ -81,11 +81,14 @@ t.test('lab: one command at a time changes a lab; other labs do not wait', async
   const held = new Promise<void>((resolve) => {
     finish = resolve;
   });
+  const begun = Promise.withResolvers<void>();
   const first = withLabLock('one', async () => {
     order.push('first begins');
+    begun.resolve();
     await held;
     order.push('first ends');
   });
+  await begun.promise;
   const second = withLabLock('one', async () => void order.push('second'));
   await withLabLock('two', async () => void order.push('another lab'));
   finish();
