@@ -26,8 +26,8 @@ const DEFAULT_MAPS = '/api/v1/namespaces/default/configmaps';
 const SKEIN = new URL('../../scripts/skein', import.meta.url).pathname;
 /** Room for the log as it is, and less than one more of its segments of 16 MiB. */
 const SMALL_DISK_MB = 200;
-/** Together more than two segments: one may have been made in advance. */
-const LARGE_WRITES = 48;
+/** Together more than any number of segments that may have been made in advance. */
+const LARGE_WRITES_MAX = 150;
 const LARGE_BYTES = 900_000;
 /** Every byte is tried offline in test/consensus/power-loss.test.ts; here every so many, of what a cluster wrote. */
 const STRIDE = 13;
@@ -218,16 +218,20 @@ t.test(
     await cluster.settled();
     await cluster.onHost(host, ['sh', '-c', `cat /dev/zero > ${log}/filler; true`]);
     const value = 'x'.repeat(LARGE_BYTES);
-    const names = Array.from({ length: LARGE_WRITES }, (_, at) => `large-${at}`);
-    for (const [at, name] of names.entries()) {
+    const why = /the disk is full; free some space.*ENOSPC.*the node cannot go on/;
+    const before = (await saidBy(host)).length;
+    const names: string[] = [];
+    // How many it takes depends on what the log has made in advance.
+    while (names.length < LARGE_WRITES_MAX && !why.test((await saidBy(host)).slice(before))) {
+      const name = `large-${names.length}`;
       const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { value } };
-      const options = { method: 'POST', body };
-      const { code } = await client.call(others[at % others.length] ?? '', DEFAULT_MAPS, options);
+      const through = others[names.length % others.length] ?? '';
+      const { code } = await client.call(through, DEFAULT_MAPS, { method: 'POST', body });
       t.equal(code, 201, `${name} is taken by the others`);
+      names.push(name);
     }
+    await waitFor('the log to say why', async () => why.test((await saidBy(host)).slice(before)));
     await waitFor('the node to end', async () => (await cluster.status(host)) === undefined);
-    const why = /the disk is full; free some space.*ENOSPC.*the node cannot go on"}\s*$/;
-    await waitFor('the last line to say why', async () => why.test(await saidBy(host)));
     await cluster.onHost(host, ['rm', `${log}/filler`]);
     await cluster.startHost(host);
     await agree(t, 'after the disk was full');
