@@ -84,6 +84,7 @@ const EXPECTED = [
 t.test(`sim: the product keeps its laws and comes back to life under ${SEEDS} seeds`, async (t) => {
   const sum = new Sum();
   const failed: Outcome[] = [];
+  t.setTimeout(300_000);
   const onOutcome = (outcome: Outcome) => {
     sum.add(outcome);
     if (outcome.failure !== undefined) failed.push(outcome);

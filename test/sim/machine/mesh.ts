@@ -63,6 +63,7 @@ export class SimMesh implements Mesh {
         reject(this.#unreachable(peer));
         return;
       }
+      const lost = (error: Error) => this.owner.turn(() => reject(error));
       const datagram = protocol === DATAGRAMS;
       const components = { world, network, protocol, datagram };
       const [ours, theirs] = SimStream.pair(this.owner, other.owner, components);
@@ -74,9 +75,9 @@ export class SimMesh implements Mesh {
         other,
         () => {
           other.#accept(theirs, protocol);
-          other.#carry(this, back, reject);
+          other.#carry(this, back, lost);
         },
-        reject,
+        lost,
       );
     });
   }
@@ -94,14 +95,16 @@ export class SimMesh implements Mesh {
         reject(this.#unreachable(peer));
         return;
       }
+      // Whoever asked hears of it in a turn of its own, or never: the dead must not be woken.
+      const lost = (error: Error) => this.owner.turn(() => reject(error));
       const answer = (value: unknown) => {
         const bytes = packr.pack(value);
-        other.#carry(this, () => resolve(packr.unpack(bytes)), reject, bytes.length);
+        other.#carry(this, () => resolve(packr.unpack(bytes)), lost, bytes.length);
       };
-      const refuse = (error: unknown) => other.#carry(this, () => reject(error), reject);
+      const refuse = (error: unknown) => other.#carry(this, () => reject(error), lost);
       const deliver = () =>
         other.#answer(method, packr.unpack(packed), this.self).then(answer, refuse);
-      this.#carry(other, () => void deliver(), reject, packed.length);
+      this.#carry(other, () => void deliver(), lost, packed.length);
     });
   }
 
@@ -172,7 +175,7 @@ export class SimMesh implements Mesh {
     return handler(body, from, new AbortController().signal);
   }
 
-  /** Runs `action` in a turn of the other process; `lost` in one of ours if the wires lose it. */
+  /** Runs `action` in a turn of the other process; calls `lost`, in nobody's turn, if the wires lose it. */
   #carry(other: SimMesh, action: () => void, lost: (error: Error) => void, bytes = 32): void {
     this.#components.network.send({
       from: this.self,
@@ -180,7 +183,7 @@ export class SimMesh implements Mesh {
       bytes,
       datagram: false,
       deliver: () => other.owner.turn(action),
-      broken: () => this.owner.turn(() => lost(this.#unreachable(other.self))),
+      broken: () => lost(this.#unreachable(other.self)),
     });
   }
 
