@@ -23,6 +23,7 @@ import { mergeFrames } from './frame-merger.ts';
 import { type Gossip, greetingCapability } from './gossip.ts';
 import type { Identity } from './identity.ts';
 import type { MeshLimits } from './limits.ts';
+import { prepareKeys } from './noise-ciphers.ts';
 
 export type HostOptions = {
   readonly identity: Identity;
@@ -54,7 +55,7 @@ export function createHost(options: HostOptions): Promise<Libp2p> {
         listenOpts: { noDelay: true },
       }),
     ],
-    connectionEncrypters: [(components) => flattening(noise()(components))],
+    connectionEncrypters: [(components) => adaptEncrypter(noise()(components))],
     streamMuxers: [
       () =>
         adaptMuxer(
@@ -94,7 +95,8 @@ export function createHost(options: HostOptions): Promise<Libp2p> {
  * Noise hands each sealed message to the socket in pieces (length, cipher text, tag), each of which would be a system call
  * and a packet.
  */
-function flattening(encrypter: ConnectionEncrypter): ConnectionEncrypter {
+function adaptEncrypter(encrypter: ConnectionEncrypter): ConnectionEncrypter {
+  prepareKeys(encrypter);
   const secureInbound = encrypter.secureInbound.bind(encrypter);
   const secureOutbound = encrypter.secureOutbound.bind(encrypter);
   encrypter.secureInbound = (connection, options) => secureInbound(flat(connection), options);
