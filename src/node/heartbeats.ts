@@ -13,13 +13,15 @@ import {
 import { singletonPath } from '../actors/singleton.ts';
 import type { ActorSystem } from '../actors/types.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Mesh } from '../mesh/types.ts';
 import type { Foundation } from './foundation.ts';
 import { readMembers } from './members.ts';
 
 const TOPIC = 'skein/beat/1';
 const BEAT = Buffer.from([1]);
 
-export type HeartbeatComponents = Foundation & {
+export type HeartbeatComponents = Pick<Foundation, 'store' | 'consensus'> & {
+  readonly mesh: Pick<Mesh, 'publish' | 'subscribe'>;
   readonly clock: Clock;
   readonly actors: ActorSystem;
   /** What the node has to say of its own readiness. */
