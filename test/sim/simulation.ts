@@ -1,8 +1,6 @@
 /** One seed, one run: puts the world together, lets it go wrong for a while, then asks it to live. */
 
-import { foundingConfState } from '../../raft/config-change.ts';
 import type { NodeId, SnapshotMeta } from '../../raft/types.ts';
-import { asIndex, asTerm } from '../../raft/types.ts';
 import { seededRandom } from '../../src/lib/random.ts';
 import { Checkers } from './checkers/checkers.ts';
 import type { CheckerName } from './checkers/failing.ts';
@@ -14,6 +12,7 @@ import { hostSingleton } from './clients/singleton.ts';
 import { Watcher } from './clients/watcher.ts';
 import { Nemesis } from './faults/nemesis.ts';
 import { Operator } from './faults/operator.ts';
+import { found, foundingOf } from './founding.ts';
 import { checkLinearizable } from './linearizability/checker.ts';
 import { OperationLog } from './linearizability/operations.ts';
 import { requireLiveness } from './liveness.ts';
@@ -25,6 +24,7 @@ import type { Product } from './world/product.ts';
 import { realProduct } from './world/product.ts';
 import type { SwarmOptions } from './world/swarm.ts';
 import { drawSwarm } from './world/swarm.ts';
+import { Turns } from './world/turns.ts';
 import type { TraceSink } from './world/world.ts';
 import { CheckFailure, World } from './world/world.ts';
 
@@ -63,9 +63,6 @@ export type Outcome = {
   readonly counts: ReadonlyMap<string, number>;
 };
 
-/** More steps than any run needs: something goes in circles. */
-const STEPS_MAX = 5_000_000;
-
 /** Runs `seed`. Everything that happens follows from it, from `options` and from the code. One run at a time. */
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<Outcome> {
   unmountAll();
@@ -94,8 +91,8 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<O
 
 class Run {
   readonly checkers: Checkers;
-  steps = 0;
   readonly #world: World;
+  readonly #turns: Turns;
   readonly #random;
   readonly #options: SwarmOptions;
   readonly #founding: SnapshotMeta;
@@ -107,6 +104,7 @@ class Run {
 
   constructor(world: World, seed: number, options: RunOptions) {
     this.#world = world;
+    this.#turns = new Turns(world);
     this.#random = seededRandom(seed);
     const random = this.#random;
     const drawn = drawSwarm(random.fork(), options.seconds ?? 15);
@@ -114,11 +112,7 @@ class Run {
     this.#options = swarm;
     const { founders, foundedAlone } = swarm;
     const voters = Array.from({ length: foundedAlone ? 1 : founders }, (_, at) => `n${at + 1}`);
-    this.#founding = {
-      index: asIndex(1),
-      term: asTerm(1),
-      confState: foundingConfState(voters),
-    };
+    this.#founding = foundingOf(voters);
     const hosts = this.#hosts;
     this.checkers = new Checkers({
       world,
@@ -139,6 +133,10 @@ class Run {
     world.trace('sim', 'seed', `${seed} ${JSON.stringify(swarm)}`);
   }
 
+  get steps(): number {
+    return this.#turns.steps;
+  }
+
   get blows(): number {
     return this.#nemesis.blows;
   }
@@ -149,7 +147,7 @@ class Run {
     const random = this.#random;
     const hosts = this.#hosts;
     const { checkers } = this;
-    await this.#found();
+    await found(world, this.#founding, (node) => this.#host(node));
     for (const host of hosts.values()) host.start();
     const log = new OperationLog();
     const shared = { world, hosts, checkers, log, options: options.clients };
@@ -167,14 +165,14 @@ class Run {
     flood.start();
     for (const client of clients) client.start();
     for (const watcher of watchers) watcher.start();
-    await this.#runUntil(() => false, options.faultyMs);
+    await this.#turns.until(() => false, options.faultyMs);
     this.#nemesis.end();
     this.#operator.end();
     flood.end();
     await requireLiveness({
       ...{ world, hosts, checkers, clients, options, network: this.#network },
       random: random.fork(),
-      runUntil: (done, limitMs) => this.#runUntil(done, limitMs),
+      runUntil: (done, limitMs) => this.#turns.until(done, limitMs),
     });
     for (const watcher of watchers) watcher.settle();
     this.#judge(log);
@@ -195,42 +193,6 @@ class Run {
       stuck: stuck.map((operation) => JSON.stringify(operation)).join('\n      '),
     };
     this.checkers.fail('linearizability', 'clients see one copy of the data', facts);
-  }
-
-  async #runUntil(done: () => boolean, limitMs: number): Promise<boolean> {
-    const world = this.#world;
-    const { queue, touched } = world;
-    const endMs = queue.nowMs + limitMs;
-    for (;;) {
-      // Looking at everybody after every step would cost more than the steps.
-      for (let step = 0; step < 20; step++) {
-        if (!queue.runNext(endMs)) return done();
-        this.steps++;
-        if (touched.size > 0) {
-          await drained();
-          for (const process of touched) process.endTurn();
-          touched.clear();
-        }
-        if (world.failure !== undefined) throw world.failure;
-      }
-      if (done()) return true;
-      if (this.steps > STEPS_MAX) {
-        const facts = { steps: this.steps };
-        throw new CheckFailure('liveness', 'a run ends after a bounded number of steps', facts);
-      }
-    }
-  }
-
-  /** The founding members begin with an empty store, and with each other. */
-  async #found(): Promise<void> {
-    const meta = this.#founding;
-    const source = new this.#world.product.StoreState().snapshot();
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of source.chunks()) chunks.push(chunk);
-    const hardState = { term: meta.term, vote: undefined, commit: meta.index };
-    for (const node of meta.confState.voters) {
-      await this.#host(node).disk.found(meta, Buffer.concat(chunks), hardState);
-    }
   }
 
   #join(): NodeId {
@@ -276,14 +238,8 @@ function hasChangeAhead({ process, disk }: Host): boolean {
   return false;
 }
 
-/** Every promise that could go on has gone on. */
-function drained(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
-}
-
-function asFailure(error: unknown, atMs: number): Failure {
+/** What broke a run, as a report tells it. */
+export function asFailure(error: unknown, atMs: number): Failure {
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   if (error instanceof CheckFailure) {
     return { checker: error.checker, law: error.message, facts: error.facts, atMs, stack };

@@ -24,6 +24,12 @@ export const checkerNames = [
   'linearizability',
   'durability',
   'liveness',
+  'one node per pod',
+  'containers',
+  'singleton epoch',
+  'replicas',
+  'addresses',
+  'quiescence',
 ] as const;
 
 export type CheckerName = (typeof checkerNames)[number];

@@ -25,6 +25,8 @@ export type HostComponents = {
   readonly options: SwarmOptions;
   /** A process of this machine has started. */
   readonly started: (host: Host, process: Process) => void;
+  /** The machine lost its power. Default: nobody has to know. */
+  readonly powerFailed?: () => void;
 };
 
 type Release = 'old' | 'new';
@@ -104,6 +106,7 @@ export class Host {
     process.end();
     this.#components.connections.remove(process.mesh, power);
     this.disk.crash({ power });
+    if (power) this.#components.powerFailed?.();
   }
 
   /** Asks the process to end in good order; whoever does not manage in time is killed. */

@@ -18,6 +18,7 @@ import type {
 import { decodeMessages } from '../../../src/consensus/message-codec.ts';
 import type { Consensus, StateMachine } from '../../../src/consensus/types.ts';
 import type { LevelRange } from '../../../src/consensus/versions.ts';
+import type { Clock } from '../../../src/lib/clock.ts';
 import { crc32c } from '../../../src/lib/crc32c.ts';
 import { type Logger, silentLogger } from '../../../src/lib/logger.ts';
 import type { Random } from '../../../src/lib/random.ts';
@@ -74,6 +75,7 @@ export class Process implements StreamOwner, TurnTaker, Observed {
   readonly incarnation: number;
   readonly state: StoreState;
   readonly mesh: SimMesh;
+  readonly clock: Clock;
   log = new LogView();
   begunAt = 0;
   /** Revisions that the state jumped over, with leaders' snapshots. */
@@ -104,7 +106,8 @@ export class Process implements StreamOwner, TurnTaker, Observed {
     this.incarnation = incarnation;
     this.#components = components;
     this.state = new world.product.StoreState({ historyEventsMax: options.historyEvents });
-    const clock = this.#clock();
+    const clock = this.#processClock();
+    this.clock = clock;
     this.mesh = new SimMesh({ world, network, connections, clock, owner: this });
     this.turn(() => void this.#boot(clock, random.fork()));
   }
@@ -240,13 +243,13 @@ export class Process implements StreamOwner, TurnTaker, Observed {
     if (this.#inbox.length > 0) this.#wakeLater();
   }
 
-  #clock() {
+  #processClock(): Clock {
     const { world, random, options, clock } = this.#components;
     const lagMs = () => (world.calm ? 0 : exponential(random, options.loopLagMs));
     return processClock({ world, turn: (action) => this.turn(action), ...clock, lagMs });
   }
 
-  async #boot(clock: ReturnType<typeof processClock>, random: Random): Promise<void> {
+  async #boot(clock: Clock, random: Random): Promise<void> {
     const { world, disk, options, checkers, ends, levels } = this.#components;
     const { product } = world;
     const logger = world.tracing ? traceLogger(world, this.id) : silentLogger;
@@ -441,7 +444,8 @@ function traceOf(world: World, id: NodeId) {
   };
 }
 
-function traceLogger(world: World, id: NodeId): Logger {
+/** Logs into the trace. */
+export function traceLogger(world: World, id: NodeId): Logger {
   const say = (facts: object, message: string) => {
     world.trace(id, 'log', `${message} ${describeFacts(facts)}`);
   };

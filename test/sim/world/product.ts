@@ -18,7 +18,10 @@ export type Product = Pick<typeof core, 'createRaftNode' | 'decodeConfChange'> &
   Pick<typeof fileStorage, 'createFileStorage'> &
   Pick<typeof errors, 'SkeinError'> &
   Pick<typeof replicatedStore, 'createReplicatedStore'> &
-  Pick<typeof state, 'StoreState'>;
+  Pick<typeof state, 'StoreState'> & {
+    /** Another file of the same copy, by its path below the repository's root. */
+    readonly load: (file: string) => Promise<unknown>;
+  };
 
 /** A change of a file's text; `find` has to occur in it exactly once. */
 export type Edit = {
@@ -29,7 +32,7 @@ export type Edit = {
 };
 
 const ROOT = new URL('../../../', import.meta.url).href;
-const SOURCES = [`${ROOT}raft/`, `${ROOT}src/`];
+const SOURCES = [`${ROOT}raft/`, `${ROOT}src/`, `${ROOT}agents/`];
 const DOORS = [
   'raft/raw-node.ts',
   'src/consensus/consensus.ts',
@@ -38,10 +41,19 @@ const DOORS = [
   'src/store/replicated-store.ts',
   'src/store/state.ts',
 ];
-/** What the storage imports of Node, and gets from the simulation. */
-const STORAGE = `${ROOT}src/consensus/`;
-const SHIM = new URL('../machine/fs-shim.ts', import.meta.url).href;
-const SHIMMED = new Set(['node:fs/promises', 'node:crypto']);
+/** What parts of the product import of Node, and get from the simulation. */
+const SHIMS: readonly {
+  readonly of: string;
+  readonly under: string;
+  readonly by: string;
+}[] = [
+  { of: 'node:fs/promises', under: 'src/consensus/', by: '../machine/fs-shim.ts' },
+  { of: 'node:crypto', under: 'src/consensus/', by: '../machine/fs-shim.ts' },
+  { of: 'node:crypto', under: 'src/api/', by: '../agents/shims/crypto.ts' },
+  { of: 'node:fs/promises', under: 'agents/node/pods/', by: '../agents/shims/files.ts' },
+  { of: 'node:os', under: 'agents/node/pods/', by: '../agents/shims/os.ts' },
+  { of: 'node:os', under: 'src/node/', by: '../agents/shims/os.ts' },
+];
 
 const copies = new Map<string, readonly Edit[]>();
 let plain: Promise<Product> | undefined;
@@ -61,8 +73,9 @@ export async function loadProduct(edits: readonly Edit[]): Promise<Product> {
   if (copies.size === 0) hook();
   const name = String(copies.size + 1);
   copies.set(name, edits);
-  const modules = await Promise.all(DOORS.map((file) => import(`${ROOT}${file}?copy=${name}`)));
-  return Object.assign({}, ...modules) as Product;
+  const load = (file: string): Promise<unknown> => import(`${ROOT}${file}?copy=${name}`);
+  const modules = await Promise.all(DOORS.map(load));
+  return Object.assign({ load }, ...modules) as Product;
 }
 
 /** From now on what a copy imports of the product belongs to the copy. */
@@ -72,8 +85,11 @@ function hook(): void {
       const parent = context.parentURL;
       const name = copyOf(parent);
       if (name === undefined) return next(specifier, context);
-      if (SHIMMED.has(specifier) && parent?.startsWith(STORAGE)) {
-        return { url: SHIM, shortCircuit: true };
+      const shim = SHIMS.find(
+        ({ of, under }) => of === specifier && parent?.startsWith(`${ROOT}${under}`),
+      );
+      if (shim !== undefined) {
+        return { url: new URL(shim.by, import.meta.url).href, shortCircuit: true };
       }
       const found = next(specifier, context);
       const ours = SOURCES.some((folder) => found.url.startsWith(folder));
