@@ -11,7 +11,7 @@
  * dispose), whether a failure or a stop asked for it, or both.
  */
 
-import { type Clock, systemClock, type Timer } from '../lib/clock.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
 import { messageOf, SkeinError } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Random } from '../lib/random.ts';
@@ -247,7 +247,7 @@ export class Cell<M, S> {
       if (!this.#settle(step)) return;
     }
     this.#scheduled = true;
-    setImmediate(() => this.#work());
+    clock.soon(() => this.#work());
   }
 
   async #crash(error: unknown): Promise<void> {
@@ -316,10 +316,10 @@ export class Cell<M, S> {
     }
   }
 
-  /** Waits for `work`, but not for ever: an actor that hangs must not hold up a stop. Real time on purpose. */
+  /** Waits for `work`, but not for ever: an actor that hangs must not hold up a stop. */
   async #within(work: Promise<unknown>, what: string): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = systemClock.after(STOP_GRACE_MS, () => {
+    const timer = this.host.clock.after(STOP_GRACE_MS, () => {
       this.#log.warn(
         { graceMs: STOP_GRACE_MS },
         `${what} did not end; the actor is stopped anyway`,

@@ -7,7 +7,6 @@
  * picture can cost an attempt, never a second placement.
  */
 
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isConflict, isNotFound } from '../../../src/client/errors.ts';
 import { messageOf } from '../../../src/lib/errors.ts';
 import { type ClusterAgentDeps, type ControllerContext, controller } from '../controller.ts';
@@ -82,7 +81,7 @@ class Scheduler {
           continue;
         }
         for (const info of batch) this.#place(info);
-        await nextTurn();
+        await new Promise<void>((resolve) => clock.soon(resolve));
       }
     } finally {
       for (const unsubscribe of unsubscribes) unsubscribe();
