@@ -14,8 +14,8 @@ export interface Parsed {
   forget(): void;
 }
 
-/** Text whose parsed form is kept, all together: some 100 MiB of heap at worst. */
-const PARSED_TEXT_BYTES_MAX = 32 * 1024 * 1024;
+/** Text whose parsed form is kept, all together: some 50 MiB of heap at worst. */
+const PARSED_TEXT_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Versions that hold a parsed form, the oldest first. */
 export class ParseCache {
@@ -24,7 +24,7 @@ export class ParseCache {
   #head = 0;
   #bytes = 0;
 
-  /** @param bytesMax default 32 MiB of text. */
+  /** @param bytesMax default 16 MiB of text. */
   constructor(bytesMax = PARSED_TEXT_BYTES_MAX) {
     this.#bytesMax = bytesMax;
   }
