@@ -80,6 +80,11 @@ async function standStill({ world, hosts, network, runUntil }: LivenessComponent
   await runUntil(running, STAND_STILL_MS);
   // Nobody takes anybody for present any more, or leads on the strength of it.
   await runUntil(() => false, UNNOTICED_MS);
+  const leads = (host: Host) => {
+    const status = host.process?.status;
+    return status?.role === 'leader' && status.confState.voters.length > 1;
+  };
+  await runUntil(() => ![...hosts.values()].some(leads), WAITS_MS);
   // Who was about to end when the calm came has ended by now.
   for (const host of hosts.values()) host.start();
   await runUntil(running, STAND_STILL_MS);

@@ -13,14 +13,14 @@ const QUICK: Readonly<Record<string, number>> = {
   'a read asks nobody, by what clients see': 10,
   'a write is acknowledged when it is proposed': 10,
   'a request whose answer was lost is called refused': 10,
-  'the log is cut before its snapshot is durable': 10,
+  'the log is cut before its snapshot is durable': 60,
   'a snapshot does not bring its configuration': 10,
   'a new leader answers reads at once': 10,
   'entries of older terms are committed by counting': 20,
   'half of the voters are a quorum': 10,
   'membership changes may overlap': 20,
   'terms are not made durable': 10,
-  'a stale singleton is let in': 20,
+  'a stale singleton is let in': 60,
   'a transaction does not look at what it expects': 10,
 };
 

@@ -208,7 +208,7 @@ function drawFreely(random: Random, seconds: number): SwarmOptions {
       floorMs: random.pick([0, 0.2, 2]),
       meanMs: random.pick([0.2, 2, 10, electionMs / 8]),
       tornOdds: random.pick([0, 0.5, 1]),
-      segmentBytes: random.pick([8 * 1024, 32 * 1024]),
+      segmentBytes: random.pick([5 * 1024, 8 * 1024, 32 * 1024]),
     },
     diskStall: drawSpell(random, [4_000, Infinity, Infinity], [100, 2_000]),
     diskTrouble: drawSpell(random, [3_000, Infinity, Infinity], [50, 1_000]),
