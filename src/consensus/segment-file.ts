@@ -2,9 +2,12 @@
 
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './wal-format.ts';
 
-const ZEROS = Buffer.alloc(1024 * 1024);
+/** A piece of a spare that is being prepared, and the pause behind it. */
+const ZEROS = Buffer.alloc(128 * 1024);
+const PIECE_PAUSE_MS = 4;
 const SEGMENT_NAME = /^(\d{12})\.wal$/;
 
 /** The file a segment is prepared in before it has a number. */
@@ -48,13 +51,17 @@ export class SegmentFile {
     this.position = position;
   }
 
-  /** A zeroed file under the spare name, ready to become a segment. */
-  static async prepare(directory: string, bytes: number): Promise<FileHandle> {
+  /**
+   * A zeroed file under the spare name, ready to become a segment. Written and synced in small pieces with pauses between,
+   * because the log's own syncs wait behind them at the disk; without pauses once `hurry` fires.
+   */
+  static async prepare(directory: string, bytes: number, hurry: AbortSignal): Promise<FileHandle> {
     const handle = await open(join(directory, SPARE_NAME), 'w+', 0o600);
-    // Synced piece by piece: one large flush would hold up the log's own syncs.
     for (let done = 0; done < bytes; done += ZEROS.length) {
       await writeZeros(handle, done, Math.min(ZEROS.length, bytes - done));
       await handle.datasync();
+      if (!hurry.aborted)
+        await setTimeout(PIECE_PAUSE_MS, undefined, { signal: hurry }).catch(() => {});
     }
     await handle.sync();
     return handle;

@@ -50,6 +50,8 @@ export class WriteAheadLog {
   readonly #closed: ClosedSegment[] = [];
   #current: SegmentFile | undefined;
   #spare: Promise<FileHandle> | undefined;
+  /** Fires when the spare is waited for. */
+  #hurry = new AbortController();
   #sequence = 1;
   #hardState: HardState | undefined;
   #queue: Waiting[] = [];
@@ -115,6 +117,7 @@ export class WriteAheadLog {
     await this.#flushing;
     this.#failure ??= new SkeinError('disk-failed', 'the log is closed');
     await this.#current?.close();
+    this.#hurry.abort();
     const spare = await this.#spare?.catch(() => undefined);
     await spare?.close();
   }
@@ -219,7 +222,9 @@ export class WriteAheadLog {
     if (fits || current?.position === SEGMENT_HEADER_BYTES) {
       return { segment: current as SegmentFile, carried: [] };
     }
-    const prepared = await (this.#spare ?? SegmentFile.prepare(directory, segmentBytes));
+    const spare = this.#spare ?? this.#prepareSpare();
+    this.#hurry.abort();
+    const prepared = await spare;
     const segment = await SegmentFile.activate(directory, prepared, {
       nodeId,
       clusterId,
@@ -239,9 +244,12 @@ export class WriteAheadLog {
   }
 
   /** Off the path of writes; a failure shows when the spare is needed. */
-  #prepareSpare(): void {
-    this.#spare = SegmentFile.prepare(this.#options.directory, this.#options.segmentBytes);
+  #prepareSpare(): Promise<FileHandle> {
+    const { directory, segmentBytes } = this.#options;
+    this.#hurry = new AbortController();
+    this.#spare = SegmentFile.prepare(directory, segmentBytes, this.#hurry.signal);
     this.#spare.catch(() => {});
+    return this.#spare;
   }
 
   #fail(cause: unknown, group: readonly Waiting[]): void {
