@@ -63,7 +63,39 @@ const seenByClients = (of: Mutant): Mutant => ({
   skip: INSIDERS,
 });
 const amidSnapshots = (of: Mutant): Mutant => ({ ...of, adjust: themeOfSnapshots });
-const amidElections = (of: Mutant): Mutant => ({ ...of, adjust: themeOfElections });
+/** Leaders that fall again and again with tails of their own, and logs that are sent entry by entry. */
+const amidFallenLeaders = (of: Mutant): Mutant => ({
+  ...of,
+  adjust: (drawn) => ({
+    ...themeOfElections(drawn),
+    ...{ founders: 5, foundedAlone: false, changeEveryMs: Number.POSITIVE_INFINITY },
+    raft: { ...drawn.raft, appendBytesMax: 40, inflightMessagesMax: 1 },
+    strikes: {
+      moments: ['elected', 'commit', 'acknowledgement'],
+      ...{ odds: 0.25, kinds: ['crash', 'cut'], delayMs: 2, meanMs: 300 },
+    },
+    snapshotEntries: 100_000,
+    clients: { ...drawn.clients, floodEveryMs: 60, floodMax: 3, count: 4 },
+  }),
+});
+/** Watchers that move between members of which some are cut off, and come back by a snapshot. */
+const amidWatchers = (of: Mutant): Mutant => ({
+  ...of,
+  adjust: (drawn) => ({
+    ...themeOfSnapshots(drawn),
+    ...{ founders: 3, foundedAlone: false, historyEvents: 50_000 },
+    partition: { everyMs: 600, leastMs: 200, meanMs: 500, modes: ['single'], oneWay: 0 },
+    network: {
+      ...{ ...drawn.network, loss: 0, delayMeanMs: 1, delayFloorMs: 0.1, bytesPerMs: 100_000 },
+      ...{ heldByCut: 0, noticeMs: 50 },
+    },
+    disk: { ...drawn.disk, floorMs: 0, meanMs: 0.2 },
+    clients: {
+      ...{ ...drawn.clients, count: 6, watchers: 3, groups: 1, reads: 0.1 },
+      ...{ thinkMeanMs: 10, toClaiming: 1 },
+    },
+  }),
+});
 /** A crowd that reads and writes at whoever claims to lead, and leaders that are cut off and paused. */
 const amidClients = (of: Mutant): Mutant => ({
   ...of,
@@ -183,13 +215,6 @@ export const mutants: readonly Mutant[] = [
     ]),
   ),
   amidSnapshots(
-    driver('a snapshot that is known is refused', [
-      'snapshot-receiver.ts',
-      "    if (verdict === 'known') {\n",
-      "    if (verdict === 'known') {\n      throw malformed('it is known');\n",
-    ]),
-  ),
-  amidSnapshots(
     driver('an older snapshot is taken over than the one on disk', [
       'snapshot-receiver.ts',
       'snapshot: newest ?? meta',
@@ -219,7 +244,7 @@ export const mutants: readonly Mutant[] = [
     "core.messages.push(response(core, 'vote-response', from, core.term, !granted));",
   ]),
   olderTerms,
-  amidElections(seenLate(olderTerms)),
+  amidFallenLeaders(seenLate(olderTerms)),
   countUnsynced,
   seenLate(countUnsynced),
   halfIsEnough,
@@ -286,11 +311,6 @@ export const mutants: readonly Mutant[] = [
     '',
   ]),
   core('a lost append is not noticed', ['replication.ts', '  progress.release();\n', '']),
-  core('a failed snapshot is not sent again', [
-    'replication.ts',
-    "if (progress?.state !== 'snapshot') return;",
-    "if (progress?.state !== 'snapshot' || !ok) return;",
-  ]),
   core('terms are not made durable', [
     'ready.ts',
     'if (hardState.term !== term || hardState.vote !== vote) return true;',
@@ -314,7 +334,7 @@ export const mutants: readonly Mutant[] = [
       '',
     ]),
   ),
-  amidSnapshots(
+  amidWatchers(
     store('one may resume inside a jump', [
       'history.ts',
       'return this.#jumpAt(from)?.to;',
