@@ -4,6 +4,7 @@ import t from 'tap';
 import { asIndex, asTerm, type Entry, type SnapshotMeta } from '../../raft/types.ts';
 import type { Storage } from '../../src/consensus/storage.ts';
 import { seededRandom } from '../../src/lib/random.ts';
+import { processClock } from './machine/clock.ts';
 import { SimDisk } from './machine/disk.ts';
 import { unmountAll } from './machine/fs-shim.ts';
 import { realProduct } from './world/product.ts';
@@ -34,6 +35,8 @@ async function machine() {
   const disk = new SimDisk(world, seededRandom(1), 'n1', options);
   await disk.found(metaAt(1), Buffer.from('founding'), hardState);
   disk.crash({ power: true });
+  const turn = (action: () => void) => action();
+  const clock = processClock({ world, turn, rate: 1, wallErrorMs: () => 0, lagMs: () => 0 });
   /** Lets time pass, and every promise go on, until `promise` is kept. */
   const settle = async <T>(promise: Promise<T>): Promise<T> => {
     let done = false;
@@ -48,7 +51,7 @@ async function machine() {
     return promise;
   };
   const start = async () => {
-    const storage = disk.open((action) => action());
+    const storage = disk.open((action) => action(), clock);
     return { storage, found: await settle(storage.open()) };
   };
   return { world, disk, settle, start };

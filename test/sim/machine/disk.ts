@@ -6,11 +6,13 @@
 
 import type { HardState, SnapshotMeta } from '../../../raft/types.ts';
 import type { Storage, StoredState } from '../../../src/consensus/storage.ts';
+import type { Clock, Clock } from '../../../src/lib/clock.ts';
 import type { Random } from '../../../src/lib/random.ts';
 import type { SwarmOptions } from '../world/swarm.ts';
 import { exponential } from '../world/swarm.ts';
 import type { World } from '../world/world.ts';
 import { CheckFailure } from '../world/world.ts';
+import { processClock } from './clock.ts';
 import { DurableView } from './durable-view.ts';
 import { Files } from './files.ts';
 import { failure, mount } from './fs-shim.ts';
@@ -20,6 +22,16 @@ type Turn = (action: () => void) => void;
 /** How much slower a stalled disk is. */
 const STALL_FACTOR = 60;
 const CLUSTER = 'sim';
+/** Whatever is waited for is there. */
+const instantClock: Clock = {
+  nowMs: () => 0,
+  monotonicMs: () => 0,
+  after: (_, action) => {
+    queueMicrotask(action);
+    return { cancel: () => {} };
+  },
+  soon: (action) => queueMicrotask(action),
+};
 
 /** What is wrong with a disk. `full` and `failing` refuse writes; `unreadable` reading as well. */
 export type DiskTrouble = 'none' | 'full' | 'failing' | 'unreadable';
@@ -49,7 +61,7 @@ export class SimDisk {
   /** Puts down what a member of the founding group begins with. */
   async found(meta: SnapshotMeta, bytes: Buffer, hardState: HardState): Promise<void> {
     this.#instant = true;
-    const storage = this.#storage();
+    const storage = this.#storage(instantClock);
     await storage.open();
     const writer = await storage.writeSnapshot(meta);
     await writer.write(bytes);
@@ -76,10 +88,10 @@ export class SimDisk {
   }
 
   /** The storage port of one process; `turn` runs what the disk has to say in a turn of it. */
-  open(turn: Turn): Storage {
+  open(turn: Turn, clock: Clock): Storage {
     this.#epoch++;
     this.#turn = turn;
-    const storage = this.#storage();
+    const storage = this.#storage(clock);
     return {
       ...storage,
       open: async () => {
@@ -140,13 +152,12 @@ export class SimDisk {
     return `/sim/${this.#owner}/`;
   }
 
-  #storage(): Storage {
-    return this.#world.product.createFileStorage({
-      directory: `/sim/${this.#owner}`,
-      nodeId: this.#owner,
-      clusterId: CLUSTER,
+  #storage(clock: Clock): Storage {
+    const options = {
+      ...{ directory: `/sim/${this.#owner}`, nodeId: this.#owner, clusterId: CLUSTER, clock },
       segmentBytes: this.#options.segmentBytes,
-    });
+    };
+    return this.#world.product.createFileStorage(options);
   }
 
   #incoming(incoming: NonNullable<Storage['incoming']>): NonNullable<Storage['incoming']> {

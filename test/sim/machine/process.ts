@@ -257,7 +257,7 @@ export class Process implements StreamOwner, TurnTaker, Observed {
       const consensus = await product.createConsensus(
         {
           mesh: this.mesh,
-          storage: disk.open((action) => this.turn(action)),
+          storage: disk.open((action) => this.turn(action), clock),
           stateMachine: this.#machine(),
           clock,
           random,
