@@ -2,7 +2,8 @@
 
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
+import { sleep } from '../lib/async.ts';
+import type { Clock } from '../lib/clock.ts';
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './wal-format.ts';
 
 /** A piece of a spare that is being prepared, and the pause behind it. */
@@ -55,13 +56,16 @@ export class SegmentFile {
    * A zeroed file under the spare name, ready to become a segment. Written and synced in small pieces with pauses between,
    * because the log's own syncs wait behind them at the disk; without pauses once `hurry` fires.
    */
-  static async prepare(directory: string, bytes: number, hurry: AbortSignal): Promise<FileHandle> {
+  static async prepare(
+    directory: string,
+    bytes: number,
+    { clock, hurry }: { readonly clock: Clock; readonly hurry: AbortSignal },
+  ): Promise<FileHandle> {
     const handle = await open(join(directory, SPARE_NAME), 'w+', 0o600);
     for (let done = 0; done < bytes; done += ZEROS.length) {
       await writeZeros(handle, done, Math.min(ZEROS.length, bytes - done));
       await handle.datasync();
-      if (!hurry.aborted)
-        await setTimeout(PIECE_PAUSE_MS, undefined, { signal: hurry }).catch(() => {});
+      if (!hurry.aborted) await sleep(PIECE_PAUSE_MS, clock, hurry).catch(() => {});
     }
     await handle.sync();
     return handle;

@@ -7,6 +7,7 @@ import { randomInt } from 'node:crypto';
 import { type FileHandle, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HardState, LogIndex } from '../../raft/types.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
 import { SkeinError } from '../lib/errors.ts';
 import type { LogReplay } from './log-replay.ts';
 import {
@@ -22,6 +23,8 @@ import { type LogIdentity, refuseGap, type ScannedSegment, scanSegment } from '.
 
 export type WriteAheadLogOptions = LogIdentity & {
   readonly directory: string;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
   /** Size of a segment, written in advance. Default 16 MiB. */
   readonly segmentBytes?: number;
   /** Most record bytes in one write. Default 4 MiB; a larger batch goes alone. */
@@ -61,7 +64,9 @@ export class WriteAheadLog {
   #rollUpTo = 0;
 
   private constructor(options: WriteAheadLogOptions) {
-    this.#options = { segmentBytes: 16 * 1024 * 1024, groupBytesMax: 4 * 1024 * 1024, ...options };
+    const segmentBytes = 16 * 1024 * 1024;
+    const groupBytesMax = 4 * 1024 * 1024;
+    this.#options = { clock: systemClock, segmentBytes, groupBytesMax, ...options };
     this.#onCommit = options.onCommit;
   }
 
@@ -194,7 +199,8 @@ export class WriteAheadLog {
 
   async #commit(group: readonly Waiting[]): Promise<void> {
     const bytes = group.reduce((sum, waiting) => sum + waiting.bytes, 0);
-    const startMs = performance.now();
+    const { clock } = this.#options;
+    const startMs = clock.monotonicMs();
     const { segment, carried } = await this.#segmentFor(bytes);
     const records = [...carried, ...group.flatMap((waiting) => waiting.records)];
     const buffer = Buffer.alloc(carried.reduce((sum, record) => sum + recordBytes(record), bytes));
@@ -209,7 +215,7 @@ export class WriteAheadLog {
     segment.firstIndex = smaller(segment.firstIndex, firstIndex);
     segment.lastIndex = Math.max(segment.lastIndex, lastIndex);
     await segment.write(buffer);
-    this.#onCommit?.({ batches: group.length, bytes, ms: performance.now() - startMs });
+    this.#onCommit?.({ batches: group.length, bytes, ms: clock.monotonicMs() - startMs });
   }
 
   /** A new segment repeats the hard state: the segment that held it may be deleted. */
@@ -245,9 +251,10 @@ export class WriteAheadLog {
 
   /** Off the path of writes; a failure shows when the spare is needed. */
   #prepareSpare(): Promise<FileHandle> {
-    const { directory, segmentBytes } = this.#options;
+    const { directory, segmentBytes, clock } = this.#options;
     this.#hurry = new AbortController();
-    this.#spare = SegmentFile.prepare(directory, segmentBytes, this.#hurry.signal);
+    const pace = { clock, hurry: this.#hurry.signal };
+    this.#spare = SegmentFile.prepare(directory, segmentBytes, pace);
     this.#spare.catch(() => {});
     return this.#spare;
   }
