@@ -6,13 +6,12 @@
 
 import type { HardState, SnapshotMeta } from '../../../raft/types.ts';
 import type { Storage, StoredState } from '../../../src/consensus/storage.ts';
-import type { Clock, Clock } from '../../../src/lib/clock.ts';
+import type { Clock } from '../../../src/lib/clock.ts';
 import type { Random } from '../../../src/lib/random.ts';
 import type { SwarmOptions } from '../world/swarm.ts';
 import { exponential } from '../world/swarm.ts';
 import type { World } from '../world/world.ts';
 import { CheckFailure } from '../world/world.ts';
-import { processClock } from './clock.ts';
 import { DurableView } from './durable-view.ts';
 import { Files } from './files.ts';
 import { failure, mount } from './fs-shim.ts';
