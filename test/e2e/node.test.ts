@@ -252,9 +252,16 @@ t.test('node: data that is not its own is refused, with a remedy', async (t) => 
   t.equal(await stop(), 0);
   const on = (script: string) => cluster.onHost(HOST, ['sh', '-c', `cd ${DATA_DIR} && ${script}`]);
   await on(`mv identity.key identity.good && cp ${JOINER_DIR}/identity.key .`);
-  await refused(t, "another's key", [SKEIN, ...up], /identity.key/, /restore the key|delete/);
+  await refused(
+    t,
+    "another's key",
+    [SKEIN, ...up],
+    /identity.key/,
+    /put the key back/,
+    /skein reset/,
+  );
   await on('mv identity.good identity.key && mv consensus consensus.good');
-  await refused(t, 'a lost log', [SKEIN, ...up], /consensus is empty/, /join again/);
+  await refused(t, 'a lost log', [SKEIN, ...up], /the log .* is gone/, /skein reset .*skein join/);
   await on('rm -rf consensus && mv consensus.good consensus');
   const renamed = [SKEIN, ...up, '--node-name=other'];
   await refused(t, 'another name', renamed, /joined as "node1"/, /--node-name/);
