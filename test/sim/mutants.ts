@@ -3,6 +3,7 @@
  * `find` has to occur exactly once in its file, so that it follows the code or is noticed.
  */
 
+import { clusterMutants } from './agents/mutants.ts';
 import type { CheckerName } from './checkers/failing.ts';
 import type { Edit } from './world/product.ts';
 import type { SwarmOptions } from './world/swarm.ts';
@@ -11,6 +12,8 @@ import { themeOfElections, themeOfSnapshots } from './world/swarm.ts';
 export type Mutant = {
   readonly name: string;
   readonly edits: readonly Edit[];
+  /** What it is tried in: a group, or a cluster on top of one. Default: a group. */
+  readonly world?: 'cluster';
   /** Makes of what a seed drew a world in which the fault matters. Default: leaves it. */
   readonly adjust?: (drawn: SwarmOptions) => SwarmOptions;
   /** Checkers that look at the cause; left out where the consequences have to be seen as well. */
@@ -341,4 +344,5 @@ export const mutants: readonly Mutant[] = [
       'return undefined;',
     ]),
   ),
+  ...clusterMutants,
 ];

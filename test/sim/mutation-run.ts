@@ -1,7 +1,8 @@
 /** Runs seeds against a product with a fault in it, until the fault is seen. */
 
+import { runCluster } from './agents/agent-run.ts';
 import type { Mutant } from './mutants.ts';
-import { runSeed } from './simulation.ts';
+import { type Outcome, type RunOptions, runSeed } from './simulation.ts';
 import { loadProduct } from './world/product.ts';
 
 export type Verdict = {
@@ -18,6 +19,9 @@ export type Verdict = {
 
 /** Longest faulty phase, in simulated seconds. */
 const SECONDS = 8;
+const CLUSTER_SECONDS = 20;
+
+type Run = (seed: number, options: RunOptions) => Promise<Outcome>;
 
 /** Tries the seeds one after another. Throws Error if an edit does not fit the product any more. */
 export async function tryMutant(
@@ -26,11 +30,13 @@ export async function tryMutant(
 ): Promise<Verdict> {
   const { name, edits, skip = [], adjust } = mutant;
   const product = await loadProduct(edits);
+  const run: Run = mutant.world === 'cluster' ? runCluster : runSeed;
   const startMs = performance.now();
   for (let at = 0; at < range.seeds; at++) {
     const seed = range.from + at;
-    const how = { product, skip, seconds: SECONDS, ...(adjust === undefined ? {} : { adjust }) };
-    const { failure } = await runSeed(seed, how);
+    const seconds = mutant.world === 'cluster' ? CLUSTER_SECONDS : SECONDS;
+    const how = { product, skip, seconds, ...(adjust === undefined ? {} : { adjust }) };
+    const { failure } = await run(seed, how);
     if (failure === undefined) continue;
     const { checker, law } = failure;
     const ms = performance.now() - startMs;

@@ -7,6 +7,8 @@ export type SeedRange = { readonly from: number; readonly seeds: number };
 
 export type ParallelOptions = {
   readonly seconds: number;
+  /** What is simulated: a group, or a cluster on top of one. Default: a group. */
+  readonly world?: 'cluster';
   /** Threads. Default 2. */
   readonly jobs?: number;
   /** Told of each run; false ends it all. */
@@ -29,7 +31,7 @@ export async function runSeeds(range: SeedRange, options: ParallelOptions): Prom
           new Promise<void>((resolve, reject) => {
             const go = () => {
               if (next >= end) return resolve();
-              worker.postMessage({ seed: next++, seconds: options.seconds });
+              worker.postMessage({ seed: next++, seconds: options.seconds, world: options.world });
             };
             worker.on('error', reject);
             worker.on('message', (outcome: Outcome) => {

@@ -7,13 +7,18 @@ import { runSeed } from './simulation.ts';
 export async function describeFailure(
   { seed, failure }: Pick<Outcome, 'seed' | 'failure'>,
   options: RunOptions,
-  how: { readonly events: number; readonly replay: string },
+  how: {
+    readonly events: number;
+    readonly replay: string;
+    /** Tells the story again. Default: of a group. */
+    readonly run?: typeof runSeed;
+  },
 ): Promise<string> {
   if (failure === undefined) return `seed ${seed} holds`;
-  const { events, replay } = how;
+  const { events, replay, run = runSeed } = how;
   const last: string[] = [];
   // The same seed does the same again; this time it is written down.
-  await runSeed(seed, {
+  await run(seed, {
     ...options,
     trace: (line) => {
       last.push(line);

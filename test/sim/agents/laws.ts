@@ -1,12 +1,14 @@
 /** What must hold at every committed write, and whenever a container starts. */
 
-import type { Pod, ReplicaSet } from '../../../agents/cluster/kinds.ts';
+import type { Node, Pod, ReplicaSet } from '../../../agents/cluster/kinds.ts';
 import type { NodeId } from '../../../raft/types.ts';
 import type { Transaction } from '../../../src/store/types.ts';
 import type { AppliedStep } from '../checkers/applied.ts';
 import { Checkers, type CheckersComponents } from '../checkers/checkers.ts';
 import type { Observed } from '../checkers/observed.ts';
 import type { World } from '../world/world.ts';
+import { TOLERATION_SECONDS } from './node.ts';
+import { CLOCK_ERROR_MS } from './swarm.ts';
 import { type Change, ClusterView, controllerUid, isLive } from './view.ts';
 
 type Fence = NonNullable<Transaction['fence']>;
@@ -16,6 +18,8 @@ type Facts = Readonly<Record<string, unknown>>;
 const FENCE = 'cluster-agents';
 /** What nobody but the cluster's agents writes, unless it deletes. */
 const OF_AGENTS_ALONE = new Set(['endpoints', 'endpointslices']);
+/** Least time of a pod on a machine that is given up: its toleration, less what clocks may differ and seconds may hide. */
+const PATIENCE_MS = TOLERATION_SECONDS * 1_000 - 2 * CLOCK_ERROR_MS - 1_200;
 /** For so long an order that was given before counts as being carried out. */
 const ORDER_MS = 10_000;
 
@@ -28,6 +32,8 @@ export class ClusterLaws extends Checkers {
   readonly #fences = new Map<string, number>();
   /** What each ReplicaSet was told to be, lately. */
   readonly #orders = new Map<string, { readonly atMs: number; readonly replicas: number }[]>();
+  /** Since when each Node has been given up. */
+  readonly #givenUpMs = new Map<string, number>();
   #seen: number;
 
   constructor(components: CheckersComponents) {
@@ -94,10 +100,14 @@ export class ClusterLaws extends Checkers {
         facts,
       );
     }
-    if (after === undefined) return;
+    if (after === undefined) {
+      if (plural === 'pods' && fence !== undefined) this.#removed(change.before as Pod, facts);
+      return;
+    }
     if (plural === 'pods') this.#podWritten(change.before as Pod | undefined, after as Pod, facts);
     if (plural === 'replicasets') this.#ordered(after as ReplicaSet);
     if (plural === 'nodes') {
+      this.#noteTaints(after as Node);
       this.#unique('pod subnets', this.view.list('nodes').map(subnetOf));
     }
     if (plural === 'services') {
@@ -119,6 +129,24 @@ export class ClusterLaws extends Checkers {
     }
     if (nodeName !== undefined && nodeName !== '') this.bound.set(uid, nodeName);
     if (before?.metadata.uid !== uid) this.#created(after, facts);
+  }
+
+  #noteTaints({ metadata, spec }: Node): void {
+    const { name } = metadata;
+    const givenUp = (spec.taints ?? []).some(({ effect }) => effect === 'NoExecute');
+    if (!givenUp) this.#givenUpMs.delete(name);
+    else if (!this.#givenUpMs.has(name)) this.#givenUpMs.set(name, this.#world.nowMs);
+  }
+
+  /** An agent of the cluster removed a pod by force, on its way out or not. */
+  #removed({ metadata, spec }: Pod, facts: Facts): void {
+    const sinceMs = this.#givenUpMs.get(spec.nodeName ?? '');
+    if (sinceMs === undefined || metadata.deletionTimestamp !== undefined) return;
+    this.#world.count('pod evicted by force');
+    const waitedMs = this.#world.nowMs - sinceMs;
+    if (waitedMs >= PATIENCE_MS) return;
+    const more = { ...facts, node: spec.nodeName, waitedMs, patienceMs: PATIENCE_MS };
+    this.fail('patience', 'a pod is evicted when its toleration has run out, not before', more);
   }
 
   #created(pod: Pod, facts: Facts): void {

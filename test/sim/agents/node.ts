@@ -27,7 +27,8 @@ export type NodeComponents = {
 
 export const TOLERATION_SECONDS = 5;
 const CLUSTER_CIDR = '10.244.0.0/16';
-const SERVICE_CIDR = '10.96.0.0/16';
+/** Few addresses, so that two who do not look get the same. */
+const SERVICE_CIDR = '10.96.0.0/28';
 /** Mean time of a call to the container runtime, each way. */
 const RUNTIME_MS = 5;
 const QUARANTINE_MS = 8_000;

@@ -3,6 +3,7 @@
 import type { Pod } from '../../../agents/cluster/kinds.ts';
 import { firstTwice } from './laws.ts';
 import type { Machine } from './machine.ts';
+import { DUD } from './users.ts';
 import { type ClusterView, controllerUid, isLive, isReady } from './view.ts';
 
 export type Settled = {
@@ -49,7 +50,11 @@ function amissWithPods({ view, machines }: Settled): string | undefined {
     const { nodeName = 'no node' } = pod.spec;
     if (deletionTimestamp !== undefined) return `pod ${name} on ${nodeName} does not go`;
     if (!living.has(nodeName)) return `pod ${name} is bound to ${nodeName}`;
-    if (!isReady(pod)) return `pod ${name} on ${nodeName} is ${pod.status?.phase}, not ready`;
+    const { phase } = pod.status ?? {};
+    const isDud = pod.metadata.labels?.['app'] === DUD;
+    if (phase !== 'Running' || isReady(pod) === isDud) {
+      return `pod ${name} on ${nodeName} is ${phase}, ready=${isReady(pod)}`;
+    }
   }
   const twice = firstTwice(pods.map(({ status }) => status?.podIP));
   return twice === undefined ? undefined : `two pods have the address ${twice}`;
@@ -65,9 +70,12 @@ function amissWithReplicas({ view }: Settled): string | undefined {
     const has = owned.get(metadata.uid ?? '') ?? 0;
     const { replicas = 1 } = spec;
     if (has !== replicas) return `ReplicaSet ${metadata.name} has ${has} of ${replicas} pods`;
-    if ((status?.readyReplicas ?? 0) !== has) return `the status of ${metadata.name} is old`;
+    const ready = spec.selector.matchLabels?.['app'] === DUD ? 0 : has;
+    if ((status?.readyReplicas ?? 0) !== ready) return `the status of ${metadata.name} is old`;
   }
   for (const { metadata, spec, status } of view.list('deployments')) {
+    // What never gets ready is never rolled out either.
+    if (metadata.name === DUD) continue;
     const sets = view.list('replicasets').filter((set) => controllerUid(set) === metadata.uid);
     const has = sets.reduce((sum, set) => sum + (set.spec.replicas ?? 1), 0);
     const { replicas = 1 } = spec;

@@ -24,6 +24,9 @@ type Deed = (client: Client) => Promise<unknown>;
 
 const NAMESPACE = 'default';
 const background = { propagationPolicy: 'Background' } as const;
+/** An app whose pods run and never get ready, and the share of deeds that are about it. */
+export const DUD = 'dud';
+const DUDS = 0.15;
 /** Mean time for which a drained machine is left without work. */
 const DRAINED_MS = 4_000;
 const AGAIN_MS = 500;
@@ -58,7 +61,7 @@ export class Users {
 
   #draw(): readonly [string, Deed] {
     const { random, options, machines } = this.#components;
-    const app = `web-${random.int(1, options.apps)}`;
+    const app = random.chance(DUDS) ? DUD : `web-${random.int(1, options.apps)}`;
     const set = `set-${random.int(1, options.apps)}`;
     const replicas = random.int(0, options.replicasMax);
     const scaled = { type: 'merge', body: { spec: { replicas } } } as const;
@@ -160,11 +163,12 @@ function cordon(name: NodeId, unschedulable: boolean): Deed {
 function workload(name: string, replicas: number) {
   const labels = { app: name };
   const command = ['sh', '-c', 'trap "exit 0" TERM; sleep 100000'];
+  const probe = name === DUD ? { readinessProbe: { exec: { command: ['false'] } } } : {};
   const template = {
     metadata: { labels },
     spec: {
       terminationGracePeriodSeconds: 1,
-      containers: [{ name: 'main', image: IMAGE, command }],
+      containers: [{ name: 'main', image: IMAGE, command, ...probe }],
     },
   };
   const metadata = { name, namespace: NAMESPACE };

@@ -29,6 +29,7 @@ export const checkerNames = [
   'singleton epoch',
   'replicas',
   'addresses',
+  'patience',
   'quiescence',
 ] as const;
 
