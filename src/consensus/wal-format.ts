@@ -44,7 +44,8 @@ export type WalRecord =
   | { readonly type: 'hard-state'; readonly hardState: HardState }
   | { readonly type: 'reset'; readonly snapshot: SnapshotMeta };
 
-const TYPE_CODES = { entry: 1, 'hard-state': 2, reset: 3 } as const;
+/** How a record says what it is. */
+export const TYPE_CODES = { entry: 1, 'hard-state': 2, reset: 3 } as const;
 
 /** Where in the log a record stands. */
 export type RecordPlace = {

@@ -177,8 +177,9 @@ t.test('durability: a follower whose last write was torn by a power cut comes ba
 t.test(
   'durability: a follower that lost what it had acknowledged notices, and says so',
   async (t) => {
+    await cluster.kubectl(['create', 'configmap', 'to-be-forgotten']);
     const { leader, host, copy, change } = await killFollower();
-    await change((bytes) => void bytes.fill(0, copy.lastGroup, copy.end));
+    await change((bytes) => void bytes.fill(0, copy.lastEntries, copy.end));
     await cluster.startHost(host).catch(() => {});
     await waitFor('the node to end', async () => (await cluster.status(host)) === undefined);
     await waitFor('the log to tell', async () =>

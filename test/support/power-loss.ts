@@ -22,6 +22,7 @@ import {
   decodeSegmentHeader,
   findRecord,
   SEGMENT_HEADER_BYTES,
+  TYPE_CODES,
 } from '../../src/consensus/wal-format.ts';
 import { crc32c } from '../../src/lib/crc32c.ts';
 import { hasCode, messageOf } from '../../src/lib/errors.ts';
@@ -61,6 +62,8 @@ export class DamagedCopy {
   readonly end: number;
   /** Where the last group commit began. */
   readonly lastGroup: number;
+  /** Where the last one began that wrote an entry; later ones tell of commits only. */
+  readonly lastEntries: number;
 
   private constructor(directory: string, log: string, whole: Buffer) {
     const header = decodeSegmentHeader(whole);
@@ -71,16 +74,19 @@ export class DamagedCopy {
     const offsets: number[] = [];
     let at = SEGMENT_HEADER_BYTES;
     let lastGroup = at;
+    let lastEntries = at;
     for (;;) {
       const record = findRecord(whole, at, header.salt);
       if (record === undefined) break;
       offsets.push(at);
       lastGroup = record.batchStart;
+      if (record.type === TYPE_CODES.entry) lastEntries = record.batchStart;
       at = record.end;
     }
     this.offsets = offsets;
     this.end = at;
     this.lastGroup = lastGroup;
+    this.lastEntries = lastEntries;
     this.whole = whole.subarray(0, at + TAIL_BYTES);
   }
 
