@@ -24,7 +24,7 @@ import type { Product } from './world/product.ts';
 import { realProduct } from './world/product.ts';
 import type { SwarmOptions } from './world/swarm.ts';
 import { drawSwarm } from './world/swarm.ts';
-import { Turns } from './world/turns.ts';
+import { performIn, Turns } from './world/turns.ts';
 import type { TraceSink } from './world/world.ts';
 import { CheckFailure, World } from './world/world.ts';
 
@@ -68,16 +68,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<O
   unmountAll();
   const world = new World(options.product ?? (await realProduct()), options.trace);
   const run = new Run(world, seed, options);
-  // A promise that nobody looks after has failed in the product, or here.
-  const onRejection = (error: unknown) => world.fail(error);
-  process.on('unhandledRejection', onRejection);
-  try {
-    await run.perform();
-  } catch (error) {
-    world.fail(error);
-  } finally {
-    process.off('unhandledRejection', onRejection);
-  }
+  await performIn(world, () => run.perform());
   const { checkers, steps, blows } = run;
   const failure = world.failure === undefined ? undefined : asFailure(world.failure, world.nowMs);
   return {

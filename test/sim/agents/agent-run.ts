@@ -14,7 +14,7 @@ import type { Process } from '../machine/process.ts';
 import { asFailure, type Outcome, type RunOptions } from '../simulation.ts';
 import { realProduct } from '../world/product.ts';
 import { exponential } from '../world/swarm.ts';
-import { Turns } from '../world/turns.ts';
+import { performIn, Turns } from '../world/turns.ts';
 import { World } from '../world/world.ts';
 import { type AgentDoors, doorsOf } from './doors.ts';
 import { ClusterLaws } from './laws.ts';
@@ -47,16 +47,7 @@ export async function runCluster(seed: number, options: ClusterRunOptions = {}):
   resetFiles();
   const world = new World(options.product ?? (await realProduct()), options.trace);
   const run = new ClusterRun(world, { seed, options, doors: await doorsOf(world.product) });
-  // A promise that nobody looks after has failed in the product, or here.
-  const onRejection = (error: unknown) => world.fail(error);
-  process.on('unhandledRejection', onRejection);
-  try {
-    await run.perform();
-  } catch (error) {
-    world.fail(error);
-  } finally {
-    process.off('unhandledRejection', onRejection);
-  }
+  await performIn(world, () => run.perform());
   const failure = world.failure === undefined ? undefined : asFailure(world.failure, world.nowMs);
   return {
     ...{ seed, failure, steps: run.turns.steps, blows: run.nemesis.blows },

@@ -48,3 +48,16 @@ function drained(): Promise<void> {
     setImmediate(resolve);
   });
 }
+
+/** Tells one story; what it throws, or leaves to nobody, has failed in the product, or here. */
+export async function performIn(world: World, story: () => Promise<void>): Promise<void> {
+  const onRejection = (error: unknown) => world.fail(error);
+  process.on('unhandledRejection', onRejection);
+  try {
+    await story();
+  } catch (error) {
+    world.fail(error);
+  } finally {
+    process.off('unhandledRejection', onRejection);
+  }
+}
